@@ -1,0 +1,63 @@
+"""Every error that hfcompress raises on purpose, in one tree.
+
+Each class carries the exit code that the command line returns for it: 2 for bad input, 3 for a stage that failed. An
+exception outside this tree is a defect of ours and ends with exit code 70.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HfcompressError(Exception):
+    """Base of all errors raised on purpose; the message says what, with which value, and the way out."""
+
+    exit_code: ClassVar[int] = 70
+
+
+class InputError(HfcompressError):
+    """What the user gave cannot be used; found before any long work."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class RecipeError(InputError):
+    """The recipe is not valid; names every wrong field."""
+
+
+class DataError(InputError):
+    """The dataset lacks a column, a split or rows, or its labels cannot be used."""
+
+
+class ModelError(InputError):
+    """The model folder or Hub id cannot be loaded, or does not fit the task."""
+
+
+class ExtraError(InputError):
+    """An optional package is not installed; the message holds the exact install command."""
+
+
+class RunFolderError(InputError):
+    """The run folder cannot be used: not writable, no space, or held by another process."""
+
+
+class ProviderError(InputError):
+    """The execution provider that was asked for is not the one in use."""
+
+
+class StageError(HfcompressError):
+    """A stage ran and could not give a sound artifact."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class TrainingDivergedError(StageError):
+    """The loss or the weights became NaN or infinite."""
+
+
+class NumericalMismatchError(StageError):
+    """An exported model does not answer as the model it came from."""
+
+
+class MeasurementError(StageError):
+    """An artifact could not be measured."""
