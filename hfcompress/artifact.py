@@ -1,0 +1,180 @@
+"""An artifact: a folder that stands on its own, with a manifest that says what it is and where it came from.
+
+It is written into a temporary sibling folder, flushed to disk and renamed, so that it is whole or absent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hfcompress.errors import InputError
+
+MANIFEST = "manifest.json"
+_CHUNK = 1 << 20
+#: What counts as the model itself when its size is told: weights and graph.
+_MODEL_SUFFIXES = (".safetensors", ".onnx", ".onnx_data", ".onnx.data")
+
+
+class FileEntry(BaseModel):
+    """One file of an artifact: sha256 in hex, size in bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str
+    size: int
+
+
+class Manifest(BaseModel):
+    """What an artifact is and what made it.
+
+    Attributes:
+        name: the stage's name.
+        stage: the verb.
+        format: `torch` or `onnx`.
+        task: what the model does.
+        files: path inside the folder -> its sha256 and size; the manifest itself excluded.
+        key: the stage key; equal key, equal artifact.
+        recipe: the part of the recipe that made it.
+        parents: name of each input -> its digest.
+        versions: libraries that took part.
+        seed: the recipe's seed.
+        host: description of the host, without its name, users or absolute paths.
+        details: what the stage found worth keeping: steps, losses, tolerances, operator counts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_: str = Field(default="hfcompress.manifest/1", alias="schema", serialization_alias="schema")
+    name: str
+    stage: str
+    format: str
+    task: str
+    files: dict[str, FileEntry]
+    key: str
+    recipe: dict[str, Any]
+    parents: dict[str, str]
+    versions: dict[str, str]
+    seed: int
+    host: dict[str, Any]
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model folder in one format. `details` go into the manifest when a stage returns it."""
+
+    path: Path
+    format: str
+    details: dict[str, Any] | None = None
+
+
+def hash_file(path: Path) -> FileEntry:
+    """sha256 and size of one file, read in chunks."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return FileEntry(sha256=digest.hexdigest(), size=size)
+
+
+def hash_folder(folder: Path) -> dict[str, FileEntry]:
+    """Every file below `folder` except the manifest, by path with `/`, sorted; hidden files are left out."""
+    return {
+        relative: hash_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and (relative := path.relative_to(folder).as_posix()) != MANIFEST and not _hidden(relative)
+    }
+
+
+def _hidden(relative: str) -> bool:
+    return any(part.startswith(".") for part in relative.split("/"))
+
+
+def digest_of(files: dict[str, FileEntry]) -> str:
+    """One sha256 for a set of files: over their paths and sha256, in sorted order."""
+    lines = "".join(f"{name} {entry.sha256}\n" for name, entry in sorted(files.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def model_bytes(folder: Path) -> int:
+    """Bytes of weights and graph below `folder`."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name.endswith(_MODEL_SUFFIXES))
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest into an artifact's folder."""
+    text = json.dumps(manifest.model_dump(mode="json", by_alias=True), indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a folder, or None when it has none.
+
+    Raises:
+        InputError: the manifest cannot be read.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a manifest of hfcompress: {error}") from error
+
+
+def damage(folder: Path, manifest: Manifest) -> str | None:
+    """What differs between a folder and its manifest, or None when every file is as it was written."""
+    found = hash_folder(folder)
+    for name, entry in manifest.files.items():
+        if name not in found:
+            return f"{name} is missing"
+        if found[name] != entry:
+            return f"{name} has changed"
+    extra = sorted(set(found) - set(manifest.files))
+    return f"{extra[0]} was added" if extra else None
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[Path]:
+    """A temporary sibling of `folder` that takes its place when the block ends well, and vanishes otherwise.
+
+    Everything is flushed to disk before the rename. A kill in between leaves `folder` as it was or absent.
+    """
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        _flush(temporary)
+        _replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _flush(folder: Path) -> None:
+    for path in [*folder.rglob("*"), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _replace(temporary: Path, folder: Path) -> None:
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    temporary.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,157 @@
+"""The stages of a recipe: one config a verb, and the entry that holds exactly one of them.
+
+A new verb is a config here, an arm in `pipeline/dispatch.py`, and a folder on floor 5.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
+
+from hfcompress.recipe.schema import ModelSource, Name, Schema
+from hfcompress.recipe.training import Training
+
+Format = Literal["torch", "onnx"]
+Target = Literal["auto", "avx2", "avx512", "avx512_vnni", "arm64"]
+
+
+def _tuple_from_one(value: Any) -> Any:
+    return [value] if isinstance(value, str | dict) else value
+
+
+class VerbConfig(Schema):
+    """What every stage config says about itself."""
+
+    consumes: ClassVar[frozenset[Format]]
+    produces: ClassVar[Format]
+    trains: ClassVar[bool] = False
+
+
+class FinetuneConfig(VerbConfig):
+    """Fine-tune the source on the labels of the training split."""
+
+    consumes: ClassVar[frozenset[Format]] = frozenset({"torch"})
+    produces: ClassVar[Format] = "torch"
+    trains: ClassVar[bool] = True
+
+    training: Training = Field(default_factory=dict)
+
+
+class StudentConfig(Schema):
+    """What a student starts from: layers of `from`, or all of it when nothing is said.
+
+    Attributes:
+        keep_layers: indices of the encoder layers of `from` that the student keeps, in order.
+        architecture: `distilbert` turns a BERT into a DistilBERT with the same weights under its own names, as the
+            paper did (Sanh et al. 2019); by default the student keeps the architecture of `from`.
+    """
+
+    keep_layers: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] | None = None
+    architecture: Literal["distilbert"] | None = None
+
+    @model_validator(mode="after")
+    def _layers_ascend(self) -> StudentConfig:
+        layers = self.keep_layers or ()
+        if list(layers) != sorted(set(layers)):
+            raise ValueError(f"keep_layers should ascend without repetition, got {list(layers)}")
+        return self
+
+
+class DistillConfig(VerbConfig):
+    """Train a student towards a teacher's logits and the labels.
+
+    The loss is `kl_weight` x T^2 x KL(teacher || student) + `label_weight` x cross-entropy (Hinton et al. 2015).
+
+    Attributes:
+        teacher: a stage, a local folder or a Hub id; default: `from`.
+        student: what the student starts from.
+        temperature: T of the soft targets.
+    """
+
+    consumes: ClassVar[frozenset[Format]] = frozenset({"torch"})
+    produces: ClassVar[Format] = "torch"
+    trains: ClassVar[bool] = True
+
+    teacher: Annotated[
+        tuple[ModelSource, ...],
+        BeforeValidator(_tuple_from_one, json_schema_input_type=str | list[ModelSource]),
+        Field(max_length=1),
+    ] = ()
+    student: StudentConfig = StudentConfig()
+    temperature: PositiveFloat = 2.0
+    kl_weight: NonNegativeFloat = 0.9
+    label_weight: NonNegativeFloat = 0.1
+    training: Training = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_an_objective(self) -> DistillConfig:
+        if self.kl_weight == 0 and self.label_weight == 0:
+            raise ValueError("kl_weight and label_weight are both 0: nothing would be learned; give one a weight")
+        return self
+
+
+class ExportConfig(VerbConfig):
+    """Export to ONNX through Optimum, and compare the logits on validation rows.
+
+    Attributes:
+        opset: ONNX operator set; default: what Optimum takes for the model.
+        tolerance: largest accepted |ONNX Runtime - PyTorch| of any logit.
+    """
+
+    consumes: ClassVar[frozenset[Format]] = frozenset({"torch"})
+    produces: ClassVar[Format] = "onnx"
+
+    opset: Annotated[int, Field(ge=13)] | None = None
+    tolerance: PositiveFloat = 1e-3
+
+
+class QuantizeConfig(VerbConfig):
+    """Dynamic INT8 for ONNX Runtime: weights now, activations at run time.
+
+    Attributes:
+        target: the CPU that will serve; `auto` asks this host.
+        per_channel: one scale for each output channel of a weight in place of one for the tensor.
+        allow_slower: do not fail when the artifact is slower than its source on this host.
+    """
+
+    consumes: ClassVar[frozenset[Format]] = frozenset({"onnx"})
+    produces: ClassVar[Format] = "onnx"
+
+    target: Target = "auto"
+    per_channel: bool = True
+    allow_slower: bool = False
+
+
+StageConfig = FinetuneConfig | DistillConfig | ExportConfig | QuantizeConfig
+
+
+class Stage(Schema):
+    """One verb on one artifact. `from` names what it transforms; default: the stage before it, or `source`."""
+
+    from_: Name | None = Field(default=None, alias="from")
+    finetune: FinetuneConfig | None = None
+    distill: DistillConfig | None = None
+    export: ExportConfig | None = None
+    quantize: QuantizeConfig | None = None
+
+    @model_validator(mode="after")
+    def _holds_one_verb(self) -> Stage:
+        held = [verb for verb in VERBS if getattr(self, verb) is not None]
+        if len(held) != 1:
+            raise ValueError(f"a stage holds exactly one of {', '.join(VERBS)}, got {' and '.join(held) or 'none'}")
+        return self
+
+    @property
+    def verb(self) -> str:
+        """Its verb's name."""
+        return next(verb for verb in VERBS if getattr(self, verb) is not None)
+
+    @property
+    def config(self) -> StageConfig:
+        """The config of its verb."""
+        config: StageConfig = getattr(self, self.verb)
+        return config
+
+
+VERBS: tuple[str, ...] = tuple(name for name in Stage.model_fields if name != "from_")

@@ -1,0 +1,209 @@
+"""`results.json`: what a run measured, as a public, versioned format.
+
+The field docstrings are the format's documentation; `docs/results.md` is for readers who do not read Python. A reader
+of schema 1 may ignore keys that it does not know: later versions of schema 1 only add keys.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hfcompress.errors import InputError
+
+SCHEMA = "hfcompress.results/1"
+
+
+class Record(BaseModel):
+    """Frozen; unknown keys are ignored, so that an older reader opens a newer file."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class Interval(Record):
+    """A value with its 95% interval. Fractions, not points.
+
+    Attributes:
+        value: the point estimate.
+        low, high: bounds of the percentile bootstrap.
+        split: the role of the split it was read on.
+    """
+
+    value: float
+    low: float
+    high: float
+    split: str
+
+
+class Difference(Interval):
+    """Paired difference `value = this artifact - against`, with its 95% interval, on the same rows."""
+
+    against: str
+
+
+class Latency(Record):
+    """One cell of the latency grid, in milliseconds of one call. `sequence` is null for images."""
+
+    batch: int
+    sequence: int | None
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+class Speed(Record):
+    """What one host measured of one artifact.
+
+    Attributes:
+        host: a key of `hosts`.
+        runtime: `torch` or `onnxruntime`, with the provider: `onnxruntime:CPUExecutionProvider`.
+        threads: cores that the runtime used.
+        reliable: False when the spread of the repeats was too large to trust a figure; `remarks` says which.
+        latency: the grid.
+        throughput_per_s: rows a second on the data's own lengths (median over the passes).
+        speedup: throughput over the baseline's, same host and threads (median of the ratios, pass by pass).
+        speedup_low, speedup_high: its 95% interval.
+        peak_memory_mb: peak resident memory of a fresh process that loads the artifact and runs the stream, 10^6 bytes.
+        remarks: what a reader should know before trusting the figures.
+    """
+
+    host: str
+    runtime: str
+    threads: int
+    reliable: bool
+    latency: tuple[Latency, ...] = ()
+    throughput_per_s: float
+    speedup: float | None = None
+    speedup_low: float | None = None
+    speedup_high: float | None = None
+    peak_memory_mb: float | None = None
+    remarks: tuple[str, ...] = ()
+
+
+class ArtifactResult(Speed):
+    """Everything known about one artifact.
+
+    Attributes:
+        name: the stage's name, or `source`.
+        stage: the verb that made it; null for `source`.
+        format: `torch` or `onnx`.
+        path: relative to the run folder; null for `source`.
+        digest: sha256 over the paths and sha256 of its files.
+        size_mb: 10^6 bytes of weights and graph.
+        parameters: number of parameters of the model, also after quantization.
+        integer_operators: operators of the graph that multiply integers; null for torch.
+        metrics: on `report_on`.
+        validation: on `gates_on`.
+        difference: paired, against the gate's reference or the baseline, on `report_on`.
+        validation_difference: likewise on `gates_on`.
+        publishable: False when a gate of it or of one of its ancestors failed.
+        measurements: the same figures for further hosts.
+    """
+
+    name: str
+    stage: str | None
+    format: str
+    path: str | None
+    digest: str
+    size_mb: float
+    parameters: int
+    integer_operators: int | None = None
+    metrics: dict[str, Interval] = Field(default_factory=dict)
+    validation: dict[str, Interval] = Field(default_factory=dict)
+    difference: dict[str, Difference] = Field(default_factory=dict)
+    validation_difference: dict[str, Difference] = Field(default_factory=dict)
+    publishable: bool = True
+    measurements: tuple[Speed, ...] = ()
+
+
+class GateResult(Record):
+    """One bound, what was measured, and the verdict.
+
+    Attributes:
+        name: what is bound, for people: "accuracy drop against teacher".
+        artifact: what was judged.
+        kind: `max_drop`, `min_speedup`, `max_p50_ms`, `max_p99_ms`, `max_size_mb`, `max_size_ratio` or `not_slower`.
+        bound, value: in the unit of the kind; fractions for metrics.
+        confident: judged on the interval's worse bound.
+        passed: the verdict.
+    """
+
+    name: str
+    artifact: str
+    kind: str
+    bound: float
+    value: float
+    confident: bool = False
+    passed: bool
+
+
+class StageSeconds(Record):
+    """Wall seconds of one stage; 0 where it was taken from the run folder."""
+
+    run: float = 0.0
+    measure: float = 0.0
+
+
+class Results(Record):
+    """The whole file.
+
+    Attributes:
+        schema_: the format's name and version.
+        recipe: the recipe's name.
+        task: the recipe's task.
+        metric: the main metric.
+        hosts: id -> description (CPU model, flags, cores, library versions); no host name, user or absolute path.
+        baseline: the artifact that speed-ups are measured against.
+        artifacts: in the order of the recipe, `source` first when it was measured.
+        gates: the verdicts.
+        seconds: stage -> seconds of this run; `benchmark` is the timing session, `report` tables and plot.
+    """
+
+    schema_: Literal["hfcompress.results/1"] = Field(default="hfcompress.results/1", alias="schema")
+    recipe: str
+    task: str
+    metric: str
+    hosts: dict[str, dict[str, Any]]
+    baseline: str
+    artifacts: tuple[ArtifactResult, ...]
+    gates: tuple[GateResult, ...] = ()
+    seconds: dict[str, StageSeconds] = Field(default_factory=dict)
+
+    def artifact(self, name: str) -> ArtifactResult:
+        """The result of one artifact by name."""
+        for artifact in self.artifacts:
+            if artifact.name == name:
+                return artifact
+        raise InputError(f"the results hold no artifact `{name}`; they hold {', '.join(a.name for a in self.artifacts)}")
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate passed."""
+        return all(gate.passed for gate in self.gates)
+
+
+def write_results(results: Results, path: Path) -> None:
+    """Write `results.json`, whole or not at all."""
+    text = json.dumps(results.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False, allow_nan=False)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def read_results(path: Path) -> Results:
+    """Read `results.json`.
+
+    Raises:
+        InputError: the file is missing, is no JSON, or is of another schema.
+    """
+    try:
+        return Results.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; run the recipe first: hfcompress run RECIPE") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not a results file of schema {SCHEMA}: {error}") from error
