@@ -1,0 +1,24 @@
+"""One file a task: model class, preprocessing, collator, how outputs become predictions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+if TYPE_CHECKING:
+    from hfcompress.recipe.tasks import TaskName
+    from hfcompress.tasks.base import Task
+
+
+def get_task(name: TaskName) -> Task:
+    """The code of a task by its name in a recipe."""
+    match name:
+        case "text-classification":
+            from hfcompress.tasks.text_classification import TextClassification
+
+            return TextClassification()
+        case "image-classification":
+            from hfcompress.tasks.image_classification import ImageClassification
+
+            return ImageClassification()
+        case _:
+            assert_never(name)
