@@ -1,0 +1,111 @@
+"""A model folder before anything of it is loaded: where it is, and whether it is safe to load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hfcompress.artifact import FileEntry, hash_file
+from hfcompress.errors import ModelError
+from hfcompress.recipe.schema import ModelRef
+from hfcompress.recipe.tasks import TaskName
+
+#: What a torch model folder is made of; anything else in it (other frameworks, pickles, exports) is not read.
+MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.tiktoken")
+_NOT_MODEL = {"manifest.json", "results.json", "trainer_state.json"}
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_HEADS: dict[str, TaskName] = {
+    "ForSequenceClassification": "text-classification",
+    "ForImageClassification": "image-classification",
+}
+
+
+def resolve(model: ModelRef) -> Path:
+    """The local folder of a model; a Hub id is downloaded (weights in safetensors, config, tokenizer, nothing else).
+
+    Raises:
+        ModelError: neither a folder nor a Hub id that can be reached.
+    """
+    folder = Path(model.id).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise ModelError(f"model {model.id!r} is a file; give the folder that holds config.json and the weights")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(model.id, revision=model.revision, allow_patterns=list(MODEL_FILES)))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"model {model.id!r} is no local folder and could not be had from the Hub: {reason}; "
+            "check the spelling, the network, or log in with `hf auth login` where the model is gated"
+        ) from error
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """`config.json` of a model folder, as plain data.
+
+    Raises:
+        ModelError: it is missing or no JSON.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{folder} has no config.json, so it is no model folder") from error
+    except ValueError as error:
+        raise ModelError(f"{path} is no JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{path} should hold a mapping, got {type(config).__name__}")
+    return config
+
+
+def check_safe(folder: Path, *, trust_remote_code: bool = False) -> None:
+    """Refuse a folder whose weights are a pickle, or whose model needs code of its own.
+
+    Raises:
+        ModelError: with the file or the class, and the way out.
+    """
+    config = read_config(folder)
+    if "auto_map" in config and not trust_remote_code:
+        code = ", ".join(str(value) for value in config["auto_map"].values())
+        raise ModelError(
+            f"{folder} asks to run its own code ({code}); read that code, and pass --trust-remote-code if you trust it"
+        )
+    if any(folder.glob("*.safetensors")):
+        return
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise ModelError(
+            f"{folder} holds weights as a pickle ({', '.join(pickles)}) and no safetensors; a pickle can run code when "
+            "it is loaded, so convert it first where you trust it: "
+            "AutoModel.from_pretrained(folder).save_pretrained(folder, safe_serialization=True)"
+        )
+    raise ModelError(f"{folder} holds no *.safetensors, so it has no weights to load")
+
+
+def task_of(config: dict[str, Any]) -> TaskName | None:
+    """The task of a model by the head that its config names, or None when it is a bare encoder."""
+    for name in config.get("architectures") or []:
+        for head, task in _HEADS.items():
+            if str(name).endswith(head):
+                return task
+    return None
+
+
+def label_names(config: dict[str, Any]) -> tuple[str, ...]:
+    """A model's class names in the order of their ids, `LABEL_0`... where its config names none."""
+    names = config.get("id2label") or {}
+    if not names:
+        return tuple(f"LABEL_{index}" for index in range(int(config.get("num_labels", 2))))
+    return tuple(str(names[key]) for key in sorted(names, key=int))
+
+
+def files_of(folder: Path, patterns: Sequence[str] = MODEL_FILES) -> dict[str, FileEntry]:
+    """sha256 and size of the files that make a torch model; what a stage key says of a model from outside the run."""
+    paths = {path for pattern in patterns for path in folder.glob(pattern) if path.name not in _NOT_MODEL}
+    return {path.name: hash_file(path) for path in sorted(paths)}

@@ -1,0 +1,74 @@
+"""The one way to load and save a torch artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hfcompress.errors import ModelError
+from hfcompress.models.folder import check_safe, read_config, task_of
+from hfcompress.recipe.tasks import TaskName
+from hfcompress.tasks import get_task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def load_model(
+    folder: Path, task: TaskName, *, labels: Sequence[str] | None = None, trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """Load a model in float32, in eval mode.
+
+    Args:
+        folder: a local model folder with safetensors.
+        task: decides the class and its head.
+        labels: class names for a new head, freshly initialised where the folder's model has none or another number;
+            None loads the model as it is and refuses one without the task's head.
+        trust_remote_code: whether the model may bring its own code.
+
+    Raises:
+        ModelError: unsafe, without the task's head, or not loadable.
+    """
+    check_safe(folder, trust_remote_code=trust_remote_code)
+    if labels is None:
+        check_head(folder, task)
+    try:
+        model: PreTrainedModel = get_task(task).model_class().from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=trust_remote_code, **_head(labels)
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{folder} could not be loaded for {task}: {error}") from error
+    return model.float().eval()
+
+
+def _head(labels: Sequence[str] | None) -> dict[str, Any]:
+    if labels is None:
+        return {}
+    return {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {name: index for index, name in enumerate(labels)},
+        "ignore_mismatched_sizes": True,
+    }
+
+
+def check_head(folder: Path, task: TaskName) -> None:
+    """Refuse a model without the task's head: its answers would come from random weights.
+
+    Raises:
+        ModelError: names what the config says, and the way out.
+    """
+    config = read_config(folder)
+    if task_of(config) != task:
+        named = ", ".join(config.get("architectures") or ["nothing"])
+        raise ModelError(
+            f"{folder} has no head for {task} (its config names {named}); begin the recipe with a `finetune` stage, "
+            "or give a model that is fine-tuned for the task"
+        )
+
+
+def save_model(model: PreTrainedModel, processor: Any, folder: Path) -> None:
+    """Write weights (safetensors), config and processor, so that the folder stands on its own."""
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
