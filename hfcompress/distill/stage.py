@@ -1,0 +1,104 @@
+"""The stages `finetune` and `distill`: load, train, save. The arithmetic is in `training/`."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from hfcompress.artifact import Artifact
+from hfcompress.distill.student import make_student
+from hfcompress.models.loading import load_model, save_model
+from hfcompress.recipe.stages import DistillConfig, FinetuneConfig
+from hfcompress.stage import Inputs, Run
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+    from hfcompress.tasks.base import Collate
+    from hfcompress.training.arguments import DistillationArguments
+
+logger = logging.getLogger(__name__)
+
+
+def finetune(config: FinetuneConfig, inputs: Inputs, run: Run) -> Artifact:
+    """Fine-tune the source on the labels; its head is new where the source has none for these labels."""
+    processor = _seeded_processor(inputs, run)
+    labels = run.data.labels.names
+    model = load_model(inputs.source.path, run.task, labels=labels, trust_remote_code=run.trust_remote_code)
+    arguments = _arguments(run, {"kl_weight": 0.0, "label_weight": 1.0, **config.training})
+    return _train(model, None, processor, arguments, run)
+
+
+def distill(config: DistillConfig, inputs: Inputs, run: Run) -> Artifact:
+    """Train a student, made from the source, towards the teacher's logits and the labels."""
+    processor = _seeded_processor(inputs, run)
+    source = load_model(inputs.source.path, run.task, trust_remote_code=run.trust_remote_code)
+    student = make_student(source, config.student)
+    teacher = load_model(inputs.teachers[0].path, run.task, trust_remote_code=run.trust_remote_code)
+    weights = {"temperature": config.temperature, "kl_weight": config.kl_weight, "label_weight": config.label_weight}
+    return _train(student, teacher, processor, _arguments(run, {**weights, **config.training}), run)
+
+
+def _seeded_processor(inputs: Inputs, run: Run) -> Any:
+    import transformers
+
+    transformers.set_seed(run.seed)  # a new head is drawn when the model is loaded, before the Trainer seeds
+    return run.data.task.load_processor(inputs.source.path)
+
+
+def _arguments(run: Run, fields: dict[str, Any]) -> DistillationArguments:
+    import torch
+
+    from hfcompress.host import has_bf16
+    from hfcompress.training.arguments import DistillationArguments
+
+    gpu = torch.cuda.is_available()
+    ours = {"output_dir": str(run.work), "seed": run.seed, "data_seed": run.seed, "disable_tqdm": True}
+    device = {} if gpu else {"use_cpu": True, "dataloader_pin_memory": False}
+    bf16 = torch.cuda.is_bf16_supported() if gpu else has_bf16()
+    precision = {} if {"bf16", "fp16"} & set(fields) else {"bf16": bf16}
+    return DistillationArguments(**ours, **device, **precision, **fields)
+
+
+def _train(
+    model: PreTrainedModel, teacher: PreTrainedModel | None, processor: Any, arguments: DistillationArguments, run: Run
+) -> Artifact:
+    from hfcompress.training.callbacks import use_progress
+    from hfcompress.training.checkpoints import newest_intact
+    from hfcompress.training.trainer import DistillationTrainer
+
+    evaluates = arguments.eval_strategy != "no"
+    trainer = DistillationTrainer(
+        model=model,
+        teacher=teacher,
+        args=arguments,
+        train_dataset=run.data.prepared("train", processor),
+        eval_dataset=run.data.prepared("validation", processor) if evaluates else None,
+        data_collator=_tensors(run.data.task.collate(processor)),
+    )
+    use_progress(trainer, run.progress, run.name)
+    checkpoint, skipped = newest_intact(run.work)
+    for reason in skipped:
+        logger.warning("checkpoint skipped: %s", reason)
+    if checkpoint is not None:
+        run.progress.say(f"{run.name}: resumes from {checkpoint.name}")
+    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    save_model(trainer.accelerator.unwrap_model(trainer.model), processor, run.out)
+    return Artifact(run.out, "torch", details={"steps": result.global_step, "losses": _losses(trainer)})
+
+
+def _losses(trainer: Any) -> list[dict[str, float]]:
+    """The logged losses by step: what a plot of the training needs, and nothing that changes from run to run."""
+    keys = ("step", "loss", "loss_kl", "loss_label", "eval_loss")
+    logged = [{key: entry[key] for key in keys if key in entry} for entry in trainer.state.log_history]
+    return [entry for entry in logged if len(entry) > 1]
+
+
+def _tensors(collate: Collate) -> Any:
+    import torch
+
+    def as_tensors(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        return {name: torch.from_numpy(array) for name, array in collate(rows).items()}
+
+    return as_tensors

@@ -1,0 +1,70 @@
+"""Whether two runtimes give the same logits on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from hfcompress.errors import NumericalMismatchError
+
+
+class Predicts(Protocol):
+    """Anything that maps a batch to named outputs."""
+
+    def predict(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """One batch to named outputs."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What a comparison found.
+
+    Attributes:
+        largest: largest absolute difference of any output.
+        batches: how many batches were compared.
+    """
+
+    largest: float
+    batches: int
+
+
+def compare(
+    expected: Predicts, actual: Predicts, batches: Iterable[Mapping[str, np.ndarray]], tolerance: float
+) -> Agreement:
+    """Compare every named output on every batch.
+
+    Raises:
+        NumericalMismatchError: an output is missing, has another shape, is not finite, or differs by more than
+            `tolerance`; names the output, the batch's shape and the rows.
+    """
+    largest, count = 0.0, 0
+    for batch in batches:
+        theirs = actual.predict(batch)
+        for name, reference in expected.predict(batch).items():
+            largest = max(largest, _difference(name, reference, theirs, batch, tolerance))
+        count += 1
+    return Agreement(largest, count)
+
+
+def _difference(
+    name: str, reference: np.ndarray, outputs: Mapping[str, np.ndarray], batch: Mapping[str, np.ndarray], tolerance: float
+) -> float:
+    shapes = {key: value.shape for key, value in batch.items() if key not in ("labels", "row_id")}
+    if name not in outputs:
+        raise NumericalMismatchError(f"the exported model gives no `{name}`, only {', '.join(outputs)}")
+    if outputs[name].shape != reference.shape:
+        raise NumericalMismatchError(
+            f"the exported model's `{name}` has shape {outputs[name].shape}, PyTorch's {reference.shape}, on {shapes}"
+        )
+    apart = np.abs(outputs[name].astype(np.float64) - reference.astype(np.float64))
+    if not np.isfinite(apart).all() or apart.max(initial=0.0) > tolerance:
+        row = int(np.argmax(np.nan_to_num(apart, nan=np.inf).reshape(len(apart), -1).max(axis=1)))
+        raise NumericalMismatchError(
+            f"the exported model's `{name}` differs from PyTorch's by {apart.max():.3g} (tolerance {tolerance:g}) in "
+            f"row {int(batch['row_id'][row]) if 'row_id' in batch else row} of a batch {shapes}; try another `opset`, "
+            "or raise `tolerance` if your metric bears it"
+        )
+    return float(apart.max(initial=0.0))

@@ -1,0 +1,53 @@
+"""The `export` stage: Optimum writes the graph, ONNX Runtime must answer as PyTorch does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from hfcompress.artifact import Artifact
+from hfcompress.export.check import Agreement, compare
+from hfcompress.export.optimum import export_with_optimum
+from hfcompress.recipe.stages import ExportConfig
+from hfcompress.runtimes.onnxruntime import OnnxRuntime
+from hfcompress.runtimes.torch import TorchRuntime
+from hfcompress.stage import Inputs, Run
+
+logger = logging.getLogger(__name__)
+
+#: Batch sizes that the check goes through: one row alone, and batches of rows of unequal length.
+_BATCH_SIZES = (1, 3, 16)
+_ROWS_EACH = 32
+
+
+def export(config: ExportConfig, inputs: Inputs, run: Run) -> Artifact:
+    """Export the source, and compare its logits with PyTorch's on real validation rows."""
+    export_with_optimum(inputs.source.path, run.out, run.task, config.opset)
+    agreement = check_export(inputs.source.path, run.out, run, config.tolerance)
+    logger.info("%s: logits differ by at most %.2g on %d batches", run.name, agreement.largest, agreement.batches)
+    details = {"tolerance": config.tolerance, "largest_difference": agreement.largest, "batches": agreement.batches}
+    return Artifact(run.out, "onnx", details=details)
+
+
+def check_export(source: Path, exported: Path, run: Run, tolerance: float) -> Agreement:
+    """Compare an exported model with its source on validation rows of several lengths and batch sizes.
+
+    Raises:
+        NumericalMismatchError: they differ by more than `tolerance`.
+    """
+    return compare(TorchRuntime(source, run.task), OnnxRuntime(exported), _batches(source, run), tolerance)
+
+
+def _batches(source: Path, run: Run) -> Iterator[dict[str, np.ndarray]]:
+    processor = run.data.task.load_processor(source)
+    split = "validation" if "validation" in run.data.rows.splits else next(iter(run.data.rows.splits))
+    prepared = run.data.prepared(split, processor)
+    for turn, size in enumerate(_BATCH_SIZES):
+        # Rows spread over the whole split, unsorted within a batch, so that padding is part of what is compared.
+        chosen = np.random.default_rng([run.seed, turn]).permutation(len(prepared))[:_ROWS_EACH]
+        collate = run.data.task.collate(processor)
+        for start in range(0, len(chosen), size):
+            yield collate([prepared[int(index)] for index in chosen[start : start + size]])

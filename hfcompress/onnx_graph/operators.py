@@ -1,0 +1,58 @@
+"""Counts of what a graph computes: operators, integer operators, parameters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hfcompress.errors import ModelError
+
+#: Operators that multiply integers.
+INTEGER_OPERATORS = frozenset({"MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv", "QGemm", "QAttention"})
+#: Their quantized weights carry these besides: not parameters of the model.
+_SCALE_SUFFIXES = ("_scale", "_zero_point")
+
+
+def model_file(folder: Path) -> Path:
+    """The one ONNX file of a folder.
+
+    Raises:
+        ModelError: there is none, or more than one.
+    """
+    found = sorted(folder.glob("*.onnx"))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise ModelError(f"{folder} should hold exactly one .onnx file, found {names}")
+    return found[0]
+
+
+def operator_counts(path: Path) -> Counter[str]:
+    """How often each operator occurs in a graph, subgraphs not included; weights are not read."""
+    return Counter(node.op_type for node in _graph(path).node)
+
+
+def integer_operator_count(path: Path) -> int:
+    """How many operators of a graph multiply integers."""
+    counts = operator_counts(path)
+    return sum(counts[name] for name in INTEGER_OPERATORS)
+
+
+def parameter_count(path: Path) -> int:
+    """Elements of all weights of a graph: initializers of rank 1 and more, scales and zero points left out."""
+    return sum(
+        int(np.prod(tensor.dims))
+        for tensor in _graph(path).initializer
+        if len(tensor.dims) > 0 and not tensor.name.endswith(_SCALE_SUFFIXES) and tensor.data_type not in _INDEX_TYPES
+    )
+
+
+_INDEX_TYPES = (6, 7)  # INT32 and INT64: shapes and axes
+
+
+def _graph(path: Path) -> Any:
+    import onnx
+
+    return onnx.load(path, load_external_data=False).graph

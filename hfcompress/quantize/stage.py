@@ -1,0 +1,67 @@
+"""The `quantize` stage: Optimum's quantizer with the scheme that the target wants, and a count of what became integer."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from hfcompress.artifact import Artifact
+from hfcompress.errors import StageError
+from hfcompress.extras import require
+from hfcompress.host import describe_host
+from hfcompress.onnx_graph.operators import integer_operator_count, model_file
+from hfcompress.quantize.targets import DYNAMIC_OPERATORS, Scheme, scheme_for
+from hfcompress.recipe.stages import QuantizeConfig
+from hfcompress.stage import Inputs, Run
+
+logger = logging.getLogger(__name__)
+
+
+def quantize(config: QuantizeConfig, inputs: Inputs, run: Run) -> Artifact:
+    """Dynamic INT8: quantized weights in the graph, activations quantized at run time."""
+    scheme = scheme_for(config.target, describe_host().flags)
+    path = quantize_dynamic(inputs.source.path, run.out, scheme, per_channel=config.per_channel)
+    count = integer_operator_count(path)
+    if count == 0:
+        raise StageError(
+            f"quantize found no {' or '.join(DYNAMIC_OPERATORS[:1])} with constant weights in {inputs.source.path.name}; "
+            "INT8 would gain nothing; leave the stage out"
+        )
+    logger.info("%s: %d integer products for %s (%s)", run.name, count, scheme.cpu, scheme.reason)
+    return Artifact(run.out, "onnx", details={"cpu": scheme.cpu, "reason": scheme.reason, "integer_operators": count})
+
+
+def quantize_dynamic(source: Path, out: Path, scheme: Scheme, *, per_channel: bool) -> Path:
+    """Write `model_quantized.onnx`, `ort_config.json`, the config and the processor into `out`; returns the graph's path.
+
+    Raises:
+        ExtraError: Optimum is not installed.
+        StageError: the source is quantized already.
+    """
+    require("onnxruntime", "the `quantize` stage")
+    from optimum.onnxruntime import ORTQuantizer
+
+    graph = model_file(source)
+    if integer_operator_count(graph) > 0:
+        raise StageError(f"{source.name} is quantized already; give `from` the fp32 export")
+    quantizer = ORTQuantizer.from_pretrained(source, file_name=graph.name)
+    quantizer.quantize(_configuration(scheme, per_channel), save_dir=out, file_suffix="quantized")
+    return model_file(out)
+
+
+def _configuration(scheme: Scheme, per_channel: bool) -> Any:
+    from onnxruntime.quantization import QuantFormat, QuantizationMode, QuantType
+    from optimum.onnxruntime.configuration import QuantizationConfig
+
+    return QuantizationConfig(
+        is_static=False,
+        format=QuantFormat.QOperator,
+        mode=QuantizationMode.IntegerOps,
+        activations_dtype=QuantType.QUInt8,
+        weights_dtype=QuantType.QInt8 if scheme.signed_weights else QuantType.QUInt8,
+        weights_symmetric=True,
+        per_channel=per_channel,
+        reduce_range=scheme.reduce_range,
+        operators_to_quantize=list(DYNAMIC_OPERATORS),
+    )

@@ -1,0 +1,76 @@
+"""The rows of a run, ready to be batched for any processor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hfcompress.errors import DataError
+from hfcompress.recipe.data import Split
+from hfcompress.tasks.base import Task
+from hfcompress.tasks.dataset import Rows
+from hfcompress.tasks.labels import Labels
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+@dataclass(frozen=True)
+class Data:
+    """Splits, classes and the task that reads them.
+
+    Attributes:
+        task: how rows become batches.
+        rows: the splits, raw.
+        labels: the classes, in the order of their ids.
+        max_length: tokens after which text is cut.
+    """
+
+    task: Task
+    rows: Rows
+    labels: Labels
+    max_length: int
+
+    def check_labels(self) -> None:
+        """Encode the labels of every split once, so that a bad one is found before any long work.
+
+        Raises:
+            DataError: with the split, the row and the value.
+        """
+        for split, rows in self.rows.splits.items():
+            for value in rows.unique("label"):
+                if value not in self.labels.ids:
+                    self.labels.encode(list(rows["label"]), f"split `{split}`")
+
+    def prepared(self, split: Split, processor: Any) -> Dataset:
+        """The rows of a split as model inputs, with `labels` (class ids) and `row_id`."""
+        if split not in self.rows.splits:
+            raise DataError(f"the recipe names no split `{split}` under data.splits; add it")
+        return self.task.prepare(self._encoded(split), processor, self.max_length)
+
+    def _encoded(self, split: Split) -> Dataset:
+        import datasets
+
+        rows = self.rows.splits[split]
+        ids = self.labels.ids
+
+        def encode(batch: dict[str, list[Any]]) -> dict[str, list[int]]:
+            return {"label": [ids[value] for value in batch["label"]]}
+
+        features = rows.features.copy()
+        features["label"] = datasets.Value("int64")
+        return rows.map(encode, batched=True, features=features, desc="encoding labels")
+
+    def batches(self, prepared: Dataset, processor: Any, size: int) -> Iterator[dict[str, np.ndarray]]:
+        """Batches of at most `size` rows, longest rows first where rows have a length, padded to their longest row."""
+        collate = self.task.collate(processor)
+        order = np.arange(len(prepared))
+        if "length" in prepared.column_names:
+            order = np.argsort(-np.asarray(prepared["length"]), kind="stable")
+        for start in range(0, len(order), size):
+            rows = prepared[order[start : start + size]]
+            names = list(rows)
+            yield collate([{name: rows[name][i] for name in names} for i in range(len(rows[names[0]]))])
