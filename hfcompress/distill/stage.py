@@ -50,15 +50,13 @@ def _seeded_processor(inputs: Inputs, run: Run) -> Any:
 def _arguments(run: Run, fields: dict[str, Any]) -> DistillationArguments:
     import torch
 
-    from hfcompress.host import has_bf16
     from hfcompress.training.arguments import DistillationArguments
+    from hfcompress.training.precision import training_dtype
 
-    gpu = torch.cuda.is_available()
+    dtype = training_dtype(fields)
     ours = {"output_dir": str(run.work), "seed": run.seed, "data_seed": run.seed, "disable_tqdm": True}
-    device = {} if gpu else {"use_cpu": True, "dataloader_pin_memory": False}
-    bf16 = torch.cuda.is_bf16_supported() if gpu else has_bf16()
-    precision = {} if {"bf16", "fp16"} & set(fields) else {"bf16": bf16}
-    return DistillationArguments(**ours, **device, **precision, **fields)
+    device = {} if torch.cuda.is_available() else {"use_cpu": True, "dataloader_pin_memory": False}
+    return DistillationArguments(**{**ours, **device, **fields, "bf16": dtype == "bf16", "fp16": dtype == "fp16"})
 
 
 def _train(

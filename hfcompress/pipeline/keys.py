@@ -1,0 +1,83 @@
+"""Stage keys: equal key, equal artifact."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+from hfcompress.host import describe_host
+from hfcompress.pipeline.dispatch import code_of
+from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
+from hfcompress.tasks.data import Data
+from hfcompress.training.precision import training_dtype
+
+
+def stage_key(config: StageConfig, data: Data, seed: int, inputs: Mapping[str, str]) -> str:
+    """sha256 over everything that decides what a stage makes.
+
+    Args:
+        config: the stage's config.
+        data: the run's rows; only the digests of the splits that the stage reads take part.
+        seed: the recipe's seed.
+        inputs: role of each input (`source`, `teacher`) -> its digest.
+    """
+    code = code_of(config)
+    return sha256_of(
+        {
+            "config": config.model_dump(mode="json", exclude={"teacher", "allow_slower"}),
+            "verb": type(config).__name__,
+            "task": data.task.name,
+            "seed": seed,
+            "data": _data_read(config, data),
+            "inputs": dict(inputs),
+            "stage_version": code.version,
+            "libraries": {name: minor_version(name) for name in code.libraries},
+            "machine": _machine(config),
+        }
+    )
+
+
+def sha256_of(value: Any) -> str:
+    """sha256 of the canonical JSON of plain data."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def minor_version(distribution: str) -> str | None:
+    """`major.minor` of an installed distribution, or None."""
+    try:
+        return ".".join(metadata.version(distribution).split(".")[:2])
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _data_read(config: StageConfig, data: Data) -> dict[str, Any]:
+    if isinstance(config, QuantizeConfig):
+        return {}
+    splits = ("validation",) if isinstance(config, ExportConfig) else ("train", "validation")
+    if not _evaluates(config):
+        splits = splits[:1]
+    digests = {split: data.rows.digests[split] for split in splits if split in data.rows.digests}
+    return {"rows": digests, "labels": list(data.labels.names), "max_length": data.max_length}
+
+
+def _evaluates(config: StageConfig) -> bool:
+    training: dict[str, Any] = getattr(config, "training", {})
+    return training.get("eval_strategy", "no") != "no"
+
+
+def _machine(config: StageConfig) -> dict[str, Any]:
+    """What of this machine decides the result: world size, effective batch and dtype of training, the CPU of INT8."""
+    if isinstance(config, QuantizeConfig):
+        from hfcompress.quantize.targets import scheme_for
+
+        return {"cpu": scheme_for(config.target, describe_host().flags).cpu}
+    if isinstance(config, ExportConfig):
+        return {}
+    training = config.training
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    rows = training.get("per_device_train_batch_size", 8) * training.get("gradient_accumulation_steps", 1)
+    return {"world_size": world, "effective_batch": rows * world, "dtype": training_dtype(training)}
