@@ -35,7 +35,7 @@ def stage_key(config: StageConfig, data: Data, seed: int, inputs: Mapping[str, s
             "data": _data_read(config, data),
             "inputs": dict(inputs),
             "stage_version": code.version,
-            "libraries": {name: minor_version(name) for name in code.libraries},
+            "libraries": {name: _minor(library_version(name)) for name in code.libraries},
             "machine": _machine(config),
         }
     )
@@ -46,12 +46,16 @@ def sha256_of(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def minor_version(distribution: str) -> str | None:
-    """`major.minor` of an installed distribution, or None."""
+def library_version(distribution: str) -> str | None:
+    """The version of an installed distribution, or None."""
     try:
-        return ".".join(metadata.version(distribution).split(".")[:2])
+        return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _minor(version: str | None) -> str | None:
+    return None if version is None else ".".join(version.split(".")[:2])
 
 
 def _data_read(config: StageConfig, data: Data) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hfcompress.extras import require
 from hfcompress.models.folder import check_safe, files_of, label_names, read_config, resolve, task_of
 from hfcompress.models.layers import architecture_of, check_layers
 from hfcompress.pipeline.dispatch import code_of
-from hfcompress.recipe.graph import stage_order
+from hfcompress.recipe.graph import inputs_of, stage_order
 from hfcompress.recipe.recipe import SOURCE, Recipe
 from hfcompress.recipe.schema import ModelRef
 from hfcompress.recipe.stages import DistillConfig, QuantizeConfig
@@ -54,11 +54,14 @@ class Plan:
         return (SOURCE, *self.order) if self.measures_source else self.order
 
     def teachers_of(self, name: str) -> tuple[str, ...]:
-        """The teachers of a stage: names of stages, or keys of `teachers`; `from` when the recipe names none."""
-        config = self.recipe.stages[name].config
-        if not isinstance(config, DistillConfig):
-            return ()
-        return tuple(ref.id for ref in config.teacher) or (self.recipe.source_of(name),)
+        """The teachers of a stage: names of artifacts, or keys of `teachers`."""
+        return tuple(_teacher_name(teacher) for teacher in inputs_of(self.recipe, name).teachers)
+
+
+def _teacher_name(teacher: str | ModelRef) -> str:
+    if isinstance(teacher, str):
+        return teacher
+    return teacher.id if teacher.revision is None else f"{teacher.id}@{teacher.revision}"
 
 
 def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
@@ -95,11 +98,8 @@ def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
 
 
 def _outside_teachers(recipe: Recipe, trust_remote_code: bool) -> dict[str, Path]:
-    inside = {SOURCE, *recipe.stages}
-    configs = [stage.config for stage in recipe.stages.values()]
-    refs = [ref for config in configs if isinstance(config, DistillConfig) for ref in config.teacher]
-    outside: dict[str, ModelRef] = {ref.id: ref for ref in refs if ref.id not in inside}
-    folders = {name: resolve(ref) for name, ref in outside.items()}
+    teachers = [teacher for name in recipe.stages for teacher in inputs_of(recipe, name).teachers]
+    folders = {_teacher_name(ref): resolve(ref) for ref in teachers if isinstance(ref, ModelRef)}
     for folder in folders.values():
         check_safe(folder, trust_remote_code=trust_remote_code)
     return folders

@@ -1,0 +1,28 @@
+"""How large a model is, read from its files without loading it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from hfcompress.artifact import Artifact
+from hfcompress.onnx_graph.operators import integer_operator_count, model_file, parameter_count
+
+
+def parameters(artifact: Artifact) -> int:
+    """Number of parameters, also of a quantized graph."""
+    if artifact.format == "onnx":
+        return parameter_count(model_file(artifact.path))
+    return sum(_tensor_elements(path) for path in sorted(artifact.path.glob("*.safetensors")))
+
+
+def integer_operators(artifact: Artifact) -> int | None:
+    """How many operators multiply integers; None for a torch model."""
+    return integer_operator_count(model_file(artifact.path)) if artifact.format == "onnx" else None
+
+
+def _tensor_elements(path: Path) -> int:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - no mapping

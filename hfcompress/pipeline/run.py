@@ -1,0 +1,204 @@
+"""Runs a whole recipe: every stage, every measurement, the gates, the results and the report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hfcompress.artifact import model_bytes
+from hfcompress.benchmark.session import Timings
+from hfcompress.benchmark.summary import summarize
+from hfcompress.host import describe_host, host_id
+from hfcompress.models.size import integer_operators, parameters
+from hfcompress.pipeline.build import Made, Options, build, outside
+from hfcompress.pipeline.folder import RunFolder
+from hfcompress.pipeline.gates import judge, reference_of, unpublishable
+from hfcompress.pipeline.keys import sha256_of
+from hfcompress.pipeline.plan import Plan, make_plan, needed_bytes
+from hfcompress.pipeline.predictions import Predictions, predict_split, read_predictions, write_predictions
+from hfcompress.pipeline.score import compare, score
+from hfcompress.pipeline.timing import timings_of
+from hfcompress.progress import SILENT, Progress
+from hfcompress.recipe.data import Split
+from hfcompress.recipe.loader import dump_recipe, load_recipe
+from hfcompress.recipe.recipe import SOURCE, Recipe
+from hfcompress.report.write import write_report
+from hfcompress.results import ArtifactResult, GateResult, Results, StageSeconds, write_results
+
+#: Where runs go unless something else is said.
+RUNS = Path("runs")
+
+
+def run_recipe(
+    recipe: Recipe | Path | str,
+    *,
+    out: Path | None = None,
+    options: Options = Options(),
+    progress: Progress = SILENT,
+) -> Results:
+    """Run a recipe, or go on with a run that was killed; what is done and unchanged is taken from the run folder.
+
+    Args:
+        recipe: a recipe, or the path of one.
+        out: the run folder; default: `runs/<recipe name>`.
+        options: what to do again, what to leave behind.
+        progress: where progress goes.
+
+    Returns:
+        The results, which are in the run folder too, with the tables and the plot. Whether the gates passed is
+        `results.passed`.
+
+    Raises:
+        InputError: the recipe, the model, the data or the folder cannot be used; nothing was run.
+        StageError: a stage failed; what was made before it is kept.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    plan = make_plan(recipe, trust_remote_code=options.trust_remote_code)
+    folder = RunFolder(RUNS / recipe.name if out is None else out)
+    folder.create(needed_bytes(plan))
+    with folder.locked():
+        folder.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
+        return _Run(plan, folder, options, progress).finish()
+
+
+@dataclass
+class _Run:
+    """One pass over a plan, and what it has found so far."""
+
+    plan: Plan
+    folder: RunFolder
+    options: Options
+    progress: Progress
+    made: dict[str, Made] = field(default_factory=dict)
+    answers: dict[Split, dict[str, Predictions]] = field(default_factory=dict)
+    seconds: dict[str, StageSeconds] = field(default_factory=dict)
+
+    def finish(self) -> Results:
+        """Everything, in order."""
+        recipe = self.plan.recipe
+        self.made.update(outside(self.plan))
+        if self.plan.measures_source:
+            self._measure(SOURCE, recipe.evaluate.gates_on)
+        for name in self.plan.order:
+            self.made[name] = build(self.plan, name, self.made, self.folder, self.options, self.progress)
+            self._count(name, run=self.made[name].seconds)
+            self._measure(name, recipe.evaluate.gates_on)
+            self._say_early_gates(name)
+        for name in self.plan.artifacts:  # the report's split is read now, when nothing can be chosen by it any more
+            self._measure(name, recipe.evaluate.report_on)
+        with self._clock("benchmark"):
+            timings = self._timings()
+        with self._clock("report"):
+            results = self._results(timings)
+            write_report(results, self.folder.root)
+        results = results.model_copy(update={"seconds": dict(self.seconds)})
+        write_results(results, self.folder.results)
+        return results
+
+    @contextmanager
+    def _clock(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self._count(name, measure=time.perf_counter() - started)
+
+    def _count(self, name: str, *, run: float = 0.0, measure: float = 0.0) -> None:
+        before = self.seconds.get(name, StageSeconds())
+        self.seconds[name] = StageSeconds(run=before.run + run, measure=before.measure + measure)
+
+    def _measure(self, name: str, split: Split) -> None:
+        if name in self.answers.setdefault(split, {}):
+            return
+        with self._clock(name):
+            made, data = self.made[name], self.plan.data
+            key = sha256_of(
+                {
+                    "artifact": made.digest,
+                    "rows": data.rows.digests[split],
+                    "labels": list(data.labels.names),
+                    "max_length": data.max_length,
+                    "host": host_id(describe_host()),
+                }
+            )
+            path = self.folder.predictions(name, split)
+            found = None if self.options.fresh else read_predictions(path, key)
+            if found is None:
+                found = predict_split(made.artifact, split, data, self.progress, f"{name}: {split}")
+                write_predictions(found, path, key)
+            self.answers[split][name] = found
+
+    def _say_early_gates(self, name: str) -> None:
+        with self._clock(name):
+            known = [known for known in self.plan.artifacts if known in self.answers[self._gates_on]]
+            results = [self._result(known, {}) for known in known]
+            for gate in judge(self.plan.recipe, results, early=True):
+                if gate.artifact == name:
+                    verdict = "passed" if gate.passed else "FAILED"
+                    self.progress.say(f"{name}: gate {verdict}: {gate.name} {gate.value:.3g} (bound {gate.bound:g})")
+
+    def _timings(self) -> dict[str, Timings]:
+        measured = {name: self.made[name] for name in self.plan.artifacts}
+        recipe, path = self.plan.recipe, self.folder.timings
+        if self.options.fresh:
+            path.unlink(missing_ok=True)
+        return timings_of(
+            measured, self.plan.data, self._gates_on, recipe.benchmark, recipe.seed, path, self.progress
+        )
+
+    @property
+    def _gates_on(self) -> Split:
+        return self.plan.recipe.evaluate.gates_on
+
+    def _results(self, timings: Mapping[str, Timings]) -> Results:
+        recipe = self.plan.recipe
+        artifacts = [self._result(name, timings) for name in self.plan.artifacts]
+        gates = judge(recipe, artifacts)
+        return Results(
+            recipe=recipe.name,
+            task=recipe.task,
+            metric=recipe.metrics[0],
+            hosts={host_id(describe_host()): describe_host().model_dump(mode="json")},
+            baseline=recipe.baseline_name,
+            artifacts=_marked(recipe, artifacts, gates),
+            gates=tuple(gates),
+        )
+
+    def _result(self, name: str, timings: Mapping[str, Timings]) -> ArtifactResult:
+        recipe, made = self.plan.recipe, self.made[name]
+        against, evaluate = reference_of(recipe, name), recipe.evaluate
+        scored = {split: self._scores(name, against, split) for split in (evaluate.gates_on, evaluate.report_on)}
+        (validation, validation_difference), (metrics, difference) = scored[evaluate.gates_on], scored[evaluate.report_on]
+        stage = recipe.stages.get(name)
+        speed = summarize(timings, recipe.baseline_name).get(name) if timings else None
+        return ArtifactResult(
+            **(speed.model_dump() if speed else _UNTIMED),
+            name=name,
+            stage=stage.verb if stage else None,
+            format=made.artifact.format,
+            path=f"artifacts/{name}" if stage else None,
+            digest=made.digest,
+            size_mb=model_bytes(made.artifact.path) / 1e6,
+            parameters=parameters(made.artifact),
+            integer_operators=integer_operators(made.artifact),
+            metrics=metrics,
+            validation=validation,
+            difference=difference,
+            validation_difference=validation_difference,
+        )
+
+    def _scores(self, name: str, against: str | None, split: Split) -> tuple[dict, dict]:  # type: ignore[type-arg]
+        answers = self.answers.get(split, {})
+        if name not in answers:
+            return {}, {}
+        metrics, seed = self.plan.recipe.metrics, self.plan.recipe.seed
+        return score(answers[name], metrics, split, seed), compare(answers, name, against, metrics, split, seed)
+
+
+_UNTIMED = {"host": "", "runtime": "", "threads": 0, "reliable": True, "throughput_per_s": 0.0}
+
+
+def _marked(recipe: Recipe, artifacts: list[ArtifactResult], gates: list[GateResult]) -> tuple[ArtifactResult, ...]:
+    bad = unpublishable(recipe, gates)
+    return tuple(artifact.model_copy(update={"publishable": artifact.name not in bad}) for artifact in artifacts)

@@ -1,0 +1,88 @@
+"""The timing session over all artifacts of a run, kept in the run folder with every sample."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from hfcompress.artifact import Artifact
+from hfcompress.benchmark.session import Cell, Subject, Timings, time_interleaved
+from hfcompress.host import describe_host, host_id, usable_cores
+from hfcompress.pipeline.build import Made
+from hfcompress.pipeline.keys import sha256_of
+from hfcompress.progress import Progress
+from hfcompress.recipe.data import BenchmarkConfig, Split
+from hfcompress.recipe.tasks import TASKS
+from hfcompress.tasks.data import Data
+
+
+def timings_of(
+    made: Mapping[str, Made], data: Data, split: Split, config: BenchmarkConfig, seed: int, path: Path, progress: Progress
+) -> dict[str, Timings]:
+    """Time every artifact in one interleaved session, unless `path` holds one of the same artifacts, data and host.
+
+    A new artifact repeats the session for all: figures from two sessions do not compare.
+    """
+    key = sha256_of(
+        {
+            "artifacts": {name: entry.digest for name, entry in made.items()},
+            "stream": [split, data.rows.digests[split], data.max_length],
+            "benchmark": config.model_dump(mode="json"),
+            "seed": seed,
+            "host": host_id(describe_host()),
+        }
+    )
+    found = _read(path, key)
+    if found is not None:
+        progress.say("benchmark: taken from the run folder")
+        return found
+    subjects = [Subject(name, made[name].artifact.path, made[name].artifact.format, data.task.name) for name in made]
+    first = next(iter(made.values())).artifact
+    threads = config.threads or usable_cores()
+    timings = time_interleaved(
+        subjects, grid(data, first, config, seed), stream(data, first, split, config, seed), config, threads, progress
+    )
+    _write(path, key, timings)
+    return timings
+
+
+def grid(data: Data, model: Artifact, config: BenchmarkConfig, seed: int) -> list[Cell]:
+    """The cells of the latency grid, with inputs made for `model`'s processor."""
+    processor = data.task.load_processor(model.path)
+    lengths: tuple[int | None, ...] = config.sequence if TASKS[data.task.name].has_sequence else (None,)
+    return [
+        Cell(batch, length, data.task.grid_batch(processor, batch, length or 0, seed))
+        for batch in config.batch
+        for length in lengths
+    ]
+
+
+def stream(
+    data: Data, model: Artifact, split: Split, config: BenchmarkConfig, seed: int
+) -> list[dict[str, np.ndarray]]:
+    """Batches of the data's own rows, sorted by length; holds `config.stream.rows` rows of inputs in memory."""
+    processor = data.task.load_processor(model.path)
+    rows = data.rows.splits[split]
+    chosen = np.random.default_rng(seed).permutation(len(rows))[: config.stream.rows]
+    prepared = data.prepared(split, processor).select(np.sort(chosen))
+    return list(data.batches(prepared, processor, config.stream.batch))
+
+
+def _write(path: Path, key: str, timings: Mapping[str, Timings]) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    content = {"key": key, "timings": {name: timing.to_json() for name, timing in timings.items()}}
+    temporary.write_text(json.dumps(content), encoding="utf-8")
+    temporary.replace(path)
+
+
+def _read(path: Path, key: str) -> dict[str, Timings] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["key"] != key:
+            return None
+        return {name: Timings.from_json(timing) for name, timing in content["timings"].items()}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
