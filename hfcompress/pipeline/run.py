@@ -12,7 +12,7 @@ from hfcompress.artifact import model_bytes
 from hfcompress.benchmark.session import Timings
 from hfcompress.benchmark.summary import summarize
 from hfcompress.host import describe_host, host_id
-from hfcompress.models.size import integer_operators, parameters
+from hfcompress.benchmark.size import integer_operators, parameters
 from hfcompress.pipeline.build import Made, Options, build, outside
 from hfcompress.pipeline.folder import RunFolder
 from hfcompress.pipeline.gates import judge, reference_of, unpublishable
@@ -26,7 +26,15 @@ from hfcompress.recipe.data import Split
 from hfcompress.recipe.loader import dump_recipe, load_recipe
 from hfcompress.recipe.recipe import SOURCE, Recipe
 from hfcompress.report.write import write_report
-from hfcompress.results import ArtifactResult, GateResult, Results, StageSeconds, write_results
+from hfcompress.results import (
+    ArtifactResult,
+    Difference,
+    GateResult,
+    Interval,
+    Results,
+    StageSeconds,
+    write_results,
+)
 
 #: Where runs go unless something else is said.
 RUNS = Path("runs")
@@ -64,6 +72,9 @@ def run_recipe(
         return _Run(plan, folder, options, progress).finish()
 
 
+_Scores = tuple[dict[str, Interval], dict[str, Difference]]
+
+
 @dataclass
 class _Run:
     """One pass over a plan, and what it has found so far."""
@@ -74,6 +85,7 @@ class _Run:
     progress: Progress
     made: dict[str, Made] = field(default_factory=dict)
     answers: dict[Split, dict[str, Predictions]] = field(default_factory=dict)
+    scored: dict[tuple[str, Split], _Scores] = field(default_factory=dict)
     seconds: dict[str, StageSeconds] = field(default_factory=dict)
 
     def finish(self) -> Results:
@@ -131,8 +143,8 @@ class _Run:
 
     def _say_early_gates(self, name: str) -> None:
         with self._clock(name):
-            known = [known for known in self.plan.artifacts if known in self.answers[self._gates_on]]
-            results = [self._result(known, {}) for known in known]
+            names = [known for known in self.plan.artifacts if known in self.answers[self._gates_on]]
+            results = [self._result(known, {}) for known in names]
             for gate in judge(self.plan.recipe, results, early=True):
                 if gate.artifact == name:
                     verdict = "passed" if gate.passed else "FAILED"
@@ -188,12 +200,16 @@ class _Run:
             validation_difference=validation_difference,
         )
 
-    def _scores(self, name: str, against: str | None, split: Split) -> tuple[dict, dict]:  # type: ignore[type-arg]
+    def _scores(self, name: str, against: str | None, split: Split) -> _Scores:
+        """Metrics and differences of an artifact on a split; bootstrapped once."""
         answers = self.answers.get(split, {})
         if name not in answers:
             return {}, {}
-        metrics, seed = self.plan.recipe.metrics, self.plan.recipe.seed
-        return score(answers[name], metrics, split, seed), compare(answers, name, against, metrics, split, seed)
+        if (name, split) not in self.scored:
+            metrics, seed = self.plan.recipe.metrics, self.plan.recipe.seed
+            compared = compare(answers, name, against, metrics, split, seed)
+            self.scored[name, split] = score(answers[name], metrics, split, seed), compared
+        return self.scored[name, split]
 
 
 _UNTIMED = {"host": "", "runtime": "", "threads": 0, "reliable": True, "throughput_per_s": 0.0}

@@ -1,0 +1,42 @@
+"""The commands, gathered."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hfcompress._version import __version__
+from hfcompress.cli import benchmark, doctor, init, report, run, schema, validate
+
+app = typer.Typer(
+    name="hfcompress",
+    help="Distil, quantize, export and measure Hugging Face models: one recipe in, a smaller and faster artifact out.",
+    epilog="Exit codes: 0 done, 1 a gate failed, 2 bad input, 3 a stage failed, 70 an internal error, "
+    "130 and 143 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _hfcompress(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    pass
+
+
+app.command("run")(run.run)
+app.command("validate")(validate.validate)
+app.command("schema")(schema.schema)
+app.command("init")(init.init)
+app.command("benchmark")(benchmark.benchmark)
+app.command("report")(report.report)
+app.command("doctor")(doctor.doctor)

@@ -1,0 +1,63 @@
+"""From what went wrong to one message and an exit code.
+
+0 done, 1 a gate failed, 2 bad input, 3 a stage failed, 70 an internal error, 130 and 143 interrupted.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import NoReturn
+
+import typer
+
+from hfcompress.errors import HfcompressError
+
+GATE_FAILED = 1
+BAD_INPUT = 2
+INTERNAL = 70
+INTERRUPTED = 130
+TERMINATED = 143
+
+_state = {"traceback": False}
+
+
+class Terminated(BaseException):
+    """SIGTERM came. Not an `Exception`, so that nothing on the way catches it."""
+
+
+def show_traceback(value: bool) -> None:
+    """Whether errors come with a traceback (`--debug`)."""
+    _state["traceback"] = value
+
+
+def raise_on_sigterm() -> None:
+    """Let SIGTERM unwind the stack, so that temporary folders and worker processes are cleared away."""
+
+    def terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+
+
+def exit_code(error: BaseException) -> int:
+    """Say what went wrong on stderr, and give the exit code."""
+    if _state["traceback"]:
+        traceback.print_exception(error, file=sys.stderr)
+    if isinstance(error, HfcompressError):
+        return _say(f"error: {error}", error.exit_code)
+    if isinstance(error, typer.Exit):
+        return int(error.exit_code)
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return _say("interrupted; run the same command again to go on", INTERRUPTED)
+    if isinstance(error, Terminated):
+        return _say("terminated; run the same command again to go on", TERMINATED)
+    hint = "" if _state["traceback"] else "; run again with --debug for the traceback"
+    return _say(f"internal error: {type(error).__name__}: {error}{hint}", INTERNAL)
+
+
+def _say(message: str, code: int) -> int:
+    print(message, file=sys.stderr)  # noqa: T201 - the one place that prints errors
+    return code

@@ -1,0 +1,37 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from hfcompress.cli import failure
+
+
+class OutputFormat(StrEnum):
+    """How a command speaks."""
+
+    human = "human"
+    json = "json"
+    quiet = "quiet"
+
+
+def _debug(value: bool) -> None:
+    failure.show_traceback(value)
+
+
+Format = Annotated[
+    OutputFormat, typer.Option("--format", help="human: bars and tables; json: one object a line; quiet: errors only.")
+]
+Debug = Annotated[
+    bool, typer.Option("--debug", is_eager=True, callback=_debug, help="Show a traceback with every error.")
+]
+Set = Annotated[
+    list[str],
+    typer.Option("--set", metavar="PATH=VALUE", help="Override a field: stages.student.distill.temperature=4"),
+]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Let a model run code of its own. Read that code first.")
+]
