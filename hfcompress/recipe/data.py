@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -10,6 +10,10 @@ from hfcompress.recipe.schema import Schema
 from hfcompress.recipe.tasks import Metric
 
 Split = Literal["train", "validation", "test"]
+
+
+def _same_names() -> dict[Split, str]:
+    return {split: split for split in get_args(Split)}
 
 
 class DataConfig(Schema):
@@ -30,9 +34,7 @@ class DataConfig(Schema):
     subset: str | None = None
     revision: str | None = None
     columns: dict[str, str] = Field(default_factory=dict)
-    splits: dict[Split, str] = Field(
-        default_factory=lambda: {"train": "train", "validation": "validation", "test": "test"}, min_length=1
-    )
+    splits: dict[Split, str] = Field(default_factory=_same_names, min_length=1)
     limit: dict[Split, PositiveInt] = Field(default_factory=dict)
     max_length: PositiveInt = 128
 
@@ -92,9 +94,10 @@ class Gate(Schema):
         against: what it is compared with; default: the recipe's baseline.
         max_drop: metric to the most that may be lost, as a fraction.
         min_speedup: throughput on the stream over that of `against`.
-        max_p50_ms, max_p99_ms: latency bounds, judged on the slowest cell of the grid that `batch` and `sequence` select.
+        max_p50_ms, max_p99_ms: latency bounds, judged on the slowest cell that `batch` and `sequence` select.
         max_size_mb: bytes of weights and graph / 10^6.
         max_size_ratio: size over that of `against`.
+        batch, sequence: the row and column of the grid that latency bounds are judged on; default: all of them.
         confident: judge on the worse bound of the 95% interval in place of the point estimate.
     """
 

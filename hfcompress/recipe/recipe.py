@@ -8,11 +8,13 @@ from pydantic import Field, NonNegativeInt
 
 from hfcompress.recipe.data import BenchmarkConfig, DataConfig, EvaluateConfig, Gate
 from hfcompress.recipe.schema import ModelSource, Name, Schema
-from hfcompress.recipe.stages import Stage
+from hfcompress.recipe.stages import Format, Stage
 from hfcompress.recipe.tasks import TASKS, Metric, TaskName
 
 #: What the recipe's `model` is called as an artifact.
 SOURCE = "source"
+#: A folder or Hub id of Transformers.
+SOURCE_FORMAT: Format = "torch"
 
 
 class Recipe(Schema):
@@ -37,7 +39,7 @@ class Recipe(Schema):
     model: ModelSource
     data: DataConfig
     evaluate: EvaluateConfig = EvaluateConfig()
-    baseline: Name | None = None
+    baseline: str | None = None
     seed: Annotated[NonNegativeInt, Field(lt=2**32)] = 0
     stages: dict[Name, Stage] = Field(min_length=1)
     benchmark: BenchmarkConfig = BenchmarkConfig()

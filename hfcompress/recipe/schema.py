@@ -10,11 +10,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 class Schema(BaseModel):
     """Closed and frozen: an unknown key is an error, a validated value never changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+    # Inputs stay out of pydantic's own messages: a value may be a token.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
 
+NAME_PATTERN = r"^[a-z0-9]+([-_][a-z0-9]+)*$"
 #: Names of recipes, stages and artifacts: they become folders and file names.
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([-_][a-z0-9]+)*$", max_length=60)]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=60)]
 #: A share of one: 0.03 is 3 points.
 Fraction = Annotated[float, Field(ge=0, le=1)]
 

@@ -5,11 +5,12 @@ A new verb is a config here, an arm in `pipeline/dispatch.py`, and a folder on f
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from types import NoneType
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
 
-from hfcompress.recipe.schema import ModelSource, Name, Schema
+from hfcompress.recipe.schema import ModelRef, ModelSource, Schema
 from hfcompress.recipe.training import Training
 
 Format = Literal["torch", "onnx"]
@@ -21,15 +22,34 @@ def _tuple_from_one(value: Any) -> Any:
 
 
 class VerbConfig(Schema):
-    """What every stage config says about itself."""
+    """What every stage config says about itself.
+
+    A verb that learns from teachers has a field `teacher`: a tuple of models, each of which may be a stage.
+
+    Attributes:
+        consumes: formats of the artifact that it transforms, and of its teachers.
+        produces: format of the artifact that it makes.
+        trains: whether it reads the training split.
+        learns_from_source: whether its source is its teacher when no teacher is named.
+    """
 
     consumes: ClassVar[frozenset[Format]]
     produces: ClassVar[Format]
     trains: ClassVar[bool] = False
+    learns_from_source: ClassVar[bool] = False
+
+    @property
+    def teachers(self) -> tuple[ModelRef, ...]:
+        """The teachers that it names; none for a verb without any."""
+        return getattr(self, "teacher", ())
 
 
 class FinetuneConfig(VerbConfig):
-    """Fine-tune the source on the labels of the training split."""
+    """Fine-tune the source on the labels of the training split.
+
+    Attributes:
+        training: arguments of `transformers.TrainingArguments`.
+    """
 
     consumes: ClassVar[frozenset[Format]] = frozenset({"torch"})
     produces: ClassVar[Format] = "torch"
@@ -67,16 +87,22 @@ class DistillConfig(VerbConfig):
         teacher: a stage, a local folder or a Hub id; default: `from`.
         student: what the student starts from.
         temperature: T of the soft targets.
+        kl_weight: weight of the first term; 0 leaves it out.
+        label_weight: weight of the second term; 0 leaves it out.
+        training: arguments of `transformers.TrainingArguments`.
     """
 
     consumes: ClassVar[frozenset[Format]] = frozenset({"torch"})
     produces: ClassVar[Format] = "torch"
     trains: ClassVar[bool] = True
+    learns_from_source: ClassVar[bool] = True
 
     teacher: Annotated[
         tuple[ModelSource, ...],
-        BeforeValidator(_tuple_from_one, json_schema_input_type=str | list[ModelSource]),
         Field(max_length=1),
+        BeforeValidator(
+            _tuple_from_one, json_schema_input_type=ModelSource | Annotated[list[ModelSource], Field(max_length=1)]
+        ),
     ] = ()
     student: StudentConfig = StudentConfig()
     temperature: PositiveFloat = 2.0
@@ -129,7 +155,7 @@ StageConfig = FinetuneConfig | DistillConfig | ExportConfig | QuantizeConfig
 class Stage(Schema):
     """One verb on one artifact. `from` names what it transforms; default: the stage before it, or `source`."""
 
-    from_: Name | None = Field(default=None, alias="from")
+    from_: str | None = Field(default=None, alias="from")
     finetune: FinetuneConfig | None = None
     distill: DistillConfig | None = None
     export: ExportConfig | None = None
@@ -139,7 +165,10 @@ class Stage(Schema):
     def _holds_one_verb(self) -> Stage:
         held = [verb for verb in VERBS if getattr(self, verb) is not None]
         if len(held) != 1:
-            raise ValueError(f"a stage holds exactly one of {', '.join(VERBS)}, got {' and '.join(held) or 'none'}")
+            # `export:` with nothing after it reads as null.
+            empty = "".join(f"; write `{verb}: {{}}`" for verb in VERBS if not held and verb in self.model_fields_set)
+            got = " and ".join(held) or "none"
+            raise ValueError(f"a stage holds exactly one of {', '.join(VERBS)}, got {got}{empty}")
         return self
 
     @property
@@ -154,4 +183,10 @@ class Stage(Schema):
         return config
 
 
-VERBS: tuple[str, ...] = tuple(name for name in Stage.model_fields if name != "from_")
+#: Verb -> its config class, in the order of `Stage`.
+VERB_CONFIGS: dict[str, type[VerbConfig]] = {
+    name: next(kind for kind in get_args(field.annotation) if kind is not NoneType)
+    for name, field in Stage.model_fields.items()
+    if name != "from_"
+}
+VERBS: tuple[str, ...] = tuple(VERB_CONFIGS)

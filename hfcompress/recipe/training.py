@@ -32,6 +32,7 @@ OURS: dict[str, str] = {
     "remove_unused_columns": "batches carry the inputs of student and teacher",
     "group_by_length": "use `length_grouped`, which resumes exactly",
     "train_sampling_strategy": "use `length_grouped`, which resumes exactly",
+    "save_safetensors": "weights are always saved as safetensors; a pickle runs code when loaded",
     "logging_nan_inf_filter": "a NaN loss always stops the stage",
     "use_cpu": "hide the GPU with CUDA_VISIBLE_DEVICES=''",
     "no_cuda": "hide the GPU with CUDA_VISIBLE_DEVICES=''",
@@ -77,16 +78,18 @@ def _declared_fields() -> list[tuple[str, Any]]:
 
 
 def _simple_type(annotation: ast.expr) -> Any:
-    """float, int, bool or str when the annotation says just that (or None as well); Any otherwise."""
-    names = {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)} - {"Optional", "Union"}
-    names |= {node.value for node in ast.walk(annotation) if isinstance(node, ast.Constant) and node.value is not None}
-    if names == {"int", "float"}:
-        return float
-    return _SIMPLE.get(names.pop(), Any) if len(names) == 1 else Any
+    """float, int, bool or str, or one of them or None, when the annotation says just that; Any otherwise."""
+    names = {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)}
+    constants = {str(node.value) for node in ast.walk(annotation) if isinstance(node, ast.Constant)}
+    words = (names | constants) - {"Optional", "Union", "None"}
+    simple = float if words == {"int", "float"} else _SIMPLE.get(words.pop()) if len(words) == 1 else None
+    if simple is None:
+        return Any
+    return simple | None if "Optional" in names or "None" in constants else simple
 
 
 if TYPE_CHECKING:
     Training = dict[str, Any]
 else:
     Training = TypedDict("Training", training_fields(), total=False)
-    Training.__pydantic_config__ = ConfigDict(extra="forbid")
+    Training.__pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
