@@ -1,0 +1,153 @@
+"""The stages as a graph: what each is made from, the order to make them in, and the faults of that graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+from hfcompress.recipe.faults import Fault, Loc, closest, did_you_mean, listed, show
+from hfcompress.recipe.outline import Named, Outline, StageOutline
+from hfcompress.recipe.recipe import SOURCE, Recipe
+from hfcompress.recipe.schema import ModelRef
+from hfcompress.recipe.stages import VERB_CONFIGS, Format
+
+
+@dataclass(frozen=True)
+class StageInputs:
+    """What a stage is made from.
+
+    Attributes:
+        source: the artifact that it transforms.
+        teachers: the models that it learns from: an artifact's name, or a model from outside the recipe.
+    """
+
+    source: str
+    teachers: tuple[str | ModelRef, ...] = ()
+
+    @property
+    def artifacts(self) -> tuple[str, ...]:
+        """Every artifact that has to be there first, the source at the front."""
+        return tuple(dict.fromkeys([self.source, *(name for name in self.teachers if isinstance(name, str))]))
+
+
+def inputs_of(recipe: Recipe, name: str) -> StageInputs:
+    """What stage `name` is made from; a teacher's name is an artifact when the recipe has one of that name."""
+    source, config = recipe.source_of(name), recipe.stages[name].config
+    known = {SOURCE, *recipe.stages}
+    teachers = tuple(ref.id if ref.revision is None and ref.id in known else ref for ref in config.teachers)
+    if not teachers and config.learns_from_source:
+        teachers = (source,)
+    return StageInputs(source, teachers)
+
+
+def stage_order(recipe: Recipe) -> list[str]:
+    """The stages in an order in which each comes after what it is made from; otherwise as in the recipe."""
+    waiting = {name: set(inputs_of(recipe, name).artifacts) - {SOURCE} for name in recipe.stages}
+    order: list[str] = []
+    while waiting:
+        ready = next(name for name, needs in waiting.items() if needs.issubset(order))
+        order.append(ready)
+        del waiting[ready]
+    return order
+
+
+def graph_faults(recipe: Outline) -> Iterator[Fault]:
+    """Names that name nothing, cycles, and formats that do not fit."""
+    for stage in recipe.stages.values():
+        yield from _name_faults(recipe, stage)
+        yield from _format_faults(recipe, stage)
+    yield from _cycles(recipe)
+
+
+def _name_faults(recipe: Outline, stage: StageOutline) -> Iterator[Fault]:
+    if stage.name == SOURCE:
+        yield Fault(("stages", SOURCE), "is what the recipe's `model` is called as an artifact; rename this stage")
+    if stage.explicit and stage.source is not None and stage.source not in recipe.artifacts:
+        others = [name for name in recipe.artifacts if name != stage.name]
+        near = did_you_mean(stage.source, others)
+        yield Fault(
+            ("stages", stage.name, "from"), f"should name a stage or `{SOURCE}`, got {show(stage.source)}{near}"
+        )
+    for teacher in stage.teachers:
+        near_stage = closest(teacher.name, recipe.artifacts)
+        if near_stage and _is_misspelt(teacher, recipe):
+            what = "names no stage and no local folder"
+            yield Fault(teacher.loc, f"{what}, got {show(teacher.name)}; did you mean `{near_stage}`?")
+
+
+def _is_misspelt(teacher: Named, recipe: Outline) -> bool:
+    """Whether a teacher that is close to a stage's name can be nothing else: no path, no pinned Hub id, no folder."""
+    if teacher.pinned or teacher.name in recipe.artifacts or "/" in teacher.name:
+        return False
+    return not Path(teacher.name).is_dir()
+
+
+def _format_faults(recipe: Outline, stage: StageOutline) -> Iterator[Fault]:
+    if stage.config is None:
+        return
+    wanted = stage.config.consumes
+    fitting = listed(recipe.giving(wanted, before=stage.name), "or")
+    given = recipe.format_of(stage.source) if stage.source != stage.name else None
+    if given is not None and given not in wanted:
+        way_out = _conversion(given, wanted) or (f"let `from` name {fitting}" if fitting else "")
+        yield Fault(("stages", stage.name), _misfit(wanted, stage.source, given, way_out))
+    for teacher in stage.teachers:
+        given = None if teacher.pinned else recipe.format_of(teacher.name)
+        if given is not None and given not in wanted:
+            way_out = f"name {fitting}" if fitting else ""
+            yield Fault(teacher.loc, _misfit(wanted, teacher.name, given, way_out))
+
+
+def _misfit(wanted: frozenset[Format], artifact: str | None, given: Format, way_out: str) -> str:
+    what = f"takes {' or '.join(sorted(wanted))}, but `{artifact}` gives {given}"
+    return f"{what}; {way_out}" if way_out else what
+
+
+def _conversion(given: Format, wanted: frozenset[Format]) -> str | None:
+    for verb, config in VERB_CONFIGS.items():
+        if given in config.consumes and config.produces in wanted:
+            return f"put {'an' if verb[0] in 'aeiou' else 'a'} `{verb}` stage between them"
+    return None
+
+
+def _cycles(recipe: Outline) -> Iterator[Fault]:
+    edges = {name: _edges(recipe, stage) for name, stage in recipe.stages.items()}
+    while True:
+        try:
+            TopologicalSorter(edges).prepare()
+        except CycleError as error:
+            # graphlib lists each stage before the one that is made from it.
+            cycle = _from_first(list(edges), list(reversed(error.args[1]))[1:])
+            yield _cycle_fault(recipe, edges, cycle)
+            edges[cycle[0]].pop(cycle[1 % len(cycle)])
+        else:
+            return
+
+
+def _edges(recipe: Outline, stage: StageOutline) -> dict[str, Loc]:
+    """The stages that a stage is made from, each with the place that says so."""
+    edges = {teacher.name: teacher.loc for teacher in stage.teachers if not teacher.pinned}
+    if stage.source is not None:
+        edges[stage.source] = ("stages", stage.name, "from")
+    return {name: loc for name, loc in edges.items() if name in recipe.stages and name != SOURCE}
+
+
+def _from_first(order: list[str], cycle: list[str]) -> list[str]:
+    start = min(range(len(cycle)), key=lambda place: order.index(cycle[place]))
+    return cycle[start:] + cycle[:start]
+
+
+def _cycle_fault(recipe: Outline, edges: dict[str, dict[str, Loc]], cycle: list[str]) -> Fault:
+    implicit = [
+        name for name, needs in zip(cycle, cycle[1:] + cycle[:1], strict=True) if _by_order(recipe, name, needs)
+    ]
+    why = f"; {listed(implicit, 'and')} without `from` takes the stage before it" if implicit else ""
+    loc = edges[cycle[0]][cycle[1 % len(cycle)]]
+    return Fault(loc, f"is made from itself: {' -> '.join([*cycle, cycle[0]])}{why}; use only what is made before it")
+
+
+def _by_order(recipe: Outline, name: str, needs: str) -> bool:
+    stage = recipe.stages[name]
+    return not stage.explicit and stage.source == needs and all(teacher.name != needs for teacher in stage.teachers)

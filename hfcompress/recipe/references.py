@@ -1,0 +1,130 @@
+"""Faults between the blocks of a recipe: columns and metrics that the task lacks, splits and artifacts that are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from hfcompress.recipe.data import BenchmarkConfig, DataConfig, EvaluateConfig, Split
+from hfcompress.recipe.faults import Fault, Loc, did_you_mean, listed, show
+from hfcompress.recipe.outline import Outline, items, mapping, text
+from hfcompress.recipe.tasks import Metric, TaskLanguage
+
+#: Bounds that compare an artifact with another one.
+_RELATIVE = ("max_drop", "min_speedup", "max_size_ratio")
+
+
+def reference_faults(recipe: Outline) -> Iterator[Fault]:
+    """Every name in `data`, `evaluate`, `baseline` and `gates` that names nothing."""
+    if recipe.language is not None:
+        yield from _column_faults(recipe.block("data"), recipe.language)
+        yield from _metric_faults(recipe, recipe.language)
+    yield from _split_faults(recipe)
+    baseline = text(recipe.raw.get("baseline"))
+    if baseline is not None:
+        yield from _artifact_fault(recipe, ("baseline",), baseline)
+    for place, gate in enumerate(items(recipe.raw.get("gates"))):
+        yield from _gate_faults(recipe, ("gates", place), mapping(gate))
+
+
+def _column_faults(data: Mapping[str, Any], language: TaskLanguage) -> Iterator[Fault]:
+    roles = (*language.required, *language.optional)
+    columns = mapping(data.get("columns"))
+    for role in columns:
+        if role not in roles:
+            yield Fault(("data", "columns", role), f"unknown role of a column{did_you_mean(role, roles)}")
+    read: dict[str, str] = {}
+    for role in (*language.required, *(role for role in language.optional if role in columns)):
+        column = columns.get(role, role)
+        if not isinstance(column, str):
+            continue
+        if column in read:
+            loc: Loc = ("data", "columns", role)
+            yield Fault(loc, f"reads the column {show(column)}, and `{read[column]}` reads it too; name another column")
+        read[column] = role
+
+
+def _metric_faults(recipe: Outline, language: TaskLanguage) -> Iterator[Fault]:
+    known = language.metrics
+    for place, metric in enumerate(items(recipe.block("evaluate").get("metrics"))):
+        if metric in get_args(Metric) and metric not in known:
+            what = f"is no metric of {recipe.raw['task']}, got {show(metric)}{did_you_mean(metric, known)}"
+            yield Fault(("evaluate", "metrics", place), what)
+
+
+def _split_faults(recipe: Outline) -> Iterator[Fault]:
+    splits = recipe.block("data").get(
+        "splits", DataConfig.model_fields["splits"].get_default(call_default_factory=True)
+    )
+    if not isinstance(splits, Mapping) or not set(splits) <= set(get_args(Split)):
+        return  # a misspelt split is one fault, not also the absence of the right one
+    evaluate = recipe.block("evaluate")
+    for field in ("gates_on", "report_on"):
+        split = evaluate.get(field, EvaluateConfig.model_fields[field].default)
+        if split in get_args(Split) and split not in splits:
+            yield Fault(("evaluate", field), f"reads the split `{split}`, which `data.splits` lacks{_other(splits)}")
+    for split in mapping(recipe.block("data").get("limit")):
+        if split in get_args(Split) and split not in splits:
+            yield Fault(("data", "limit", split), "limits a split that `data.splits` lacks; add it there")
+    training = [stage for stage in recipe.stages.values() if stage.config and stage.config.trains]
+    if training and "train" not in splits:
+        first = training[0]
+        yield Fault(("data", "splits"), f"lacks `train`, which stages.{first.name}.{first.verb} needs; add it")
+
+
+def _other(splits: Mapping[str, Any]) -> str:
+    others = [split for split in splits if split != "train"]
+    return f"; add it there, or read {listed(others, 'or')}" if others else "; add it there"
+
+
+def _artifact_fault(recipe: Outline, loc: Loc, name: str) -> Iterator[Fault]:
+    if name not in recipe.artifacts:
+        near = did_you_mean(name, recipe.artifacts)
+        yield Fault(loc, f"should name an artifact of this recipe, got {show(name)}{near}")
+
+
+def _gate_faults(recipe: Outline, loc: Loc, gate: Mapping[str, Any]) -> Iterator[Fault]:
+    artifact, against = text(gate.get("artifact")), text(gate.get("against"))
+    for field, name in (("artifact", artifact), ("against", against)):
+        if name is not None:
+            yield from _artifact_fault(recipe, (*loc, field), name)
+    yield from _self_comparison(recipe, loc, gate)
+    yield from _unmeasured(recipe, loc, gate)
+    yield from _off_the_grid(recipe, loc, gate)
+
+
+def _self_comparison(recipe: Outline, loc: Loc, gate: Mapping[str, Any]) -> Iterator[Fault]:
+    artifact, against = gate.get("artifact"), gate.get("against")
+    if artifact is None:
+        return
+    if against == artifact:
+        yield Fault((*loc, "against"), f"compares {show(artifact)} with itself; name another artifact")
+    elif against is None and artifact == recipe.baseline and any(gate.get(bound) for bound in _RELATIVE):
+        what = f"compares {show(artifact)} with the baseline, which is {show(artifact)} itself; name `against`"
+        yield Fault(loc, what)
+
+
+def _unmeasured(recipe: Outline, loc: Loc, gate: Mapping[str, Any]) -> Iterator[Fault]:
+    if recipe.language is None:
+        return
+    evaluated = items(recipe.block("evaluate").get("metrics")) or list(recipe.language.metrics[:1])
+    if not all(metric in get_args(Metric) for metric in evaluated):
+        return
+    for metric in mapping(gate.get("max_drop")):
+        if metric in get_args(Metric) and metric not in evaluated:
+            what = f"is not evaluated, only {listed(evaluated)}; add it to evaluate.metrics"
+            yield Fault((*loc, "max_drop", metric), what)
+
+
+def _off_the_grid(recipe: Outline, loc: Loc, gate: Mapping[str, Any]) -> Iterator[Fault]:
+    for axis in ("batch", "sequence"):
+        value = gate.get(axis)
+        if value is None:
+            continue
+        if axis == "sequence" and recipe.language is not None and not recipe.language.has_sequence:
+            yield Fault((*loc, axis), f"{recipe.raw['task']} has no sequence length, got {show(value)}; remove it")
+            continue
+        grid = recipe.block("benchmark").get(axis, list(BenchmarkConfig.model_fields[axis].default))
+        if isinstance(grid, list) and isinstance(value, int) and value not in grid:
+            what = f"is not measured, got {show(value)}; choose from {show(grid)}, or add it to benchmark.{axis}"
+            yield Fault((*loc, axis), what)
