@@ -1,0 +1,1 @@
+"""An artifact becomes `predict(batch) -> named outputs`, whatever runs it."""

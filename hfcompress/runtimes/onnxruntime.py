@@ -1,0 +1,151 @@
+"""ONNX Runtime. CPU, CUDA and TensorRT are its execution providers; the one asked for is the one in use."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hfcompress.errors import ModelError, ProviderError
+from hfcompress.extras import require
+from hfcompress.host import usable_cores
+from hfcompress.runtimes.base import check_inputs
+
+CPU = "CPUExecutionProvider"
+#: ONNX Runtime's name of an input's element type -> numpy's.
+_DTYPES = {
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+    "tensor(bool)": np.bool_,
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+}
+
+
+class OnnxRuntime:
+    """One ONNX graph on one execution provider. Needs ONNX Runtime and numpy only.
+
+    Args:
+        path: a folder with exactly one .onnx file, or the file.
+        provider: an execution provider of ONNX Runtime.
+        threads: cores of one call; default: all that this process may use.
+        provider_options: passed to the provider as they are (device id, caches, memory limits).
+
+    Raises:
+        ExtraError: ONNX Runtime is not installed.
+        ModelError: no graph, several, or one that ONNX Runtime refuses.
+        ProviderError: the provider is not there, or is not the one in use.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        provider: str = CPU,
+        threads: int | None = None,
+        provider_options: Mapping[str, str] | None = None,
+    ) -> None:
+        # A machine that only serves has ONNX Runtime without Optimum, and that is enough here.
+        if importlib.util.find_spec("onnxruntime") is None:
+            require("onnxruntime", "running an ONNX artifact")
+        self.threads = threads or usable_cores()
+        self.name = f"onnxruntime:{provider}"
+        self._session = _open_session(graph_in(path), provider, self.threads, provider_options)
+        self._dtypes = {node.name: _DTYPES.get(node.type) for node in self._session.get_inputs()}
+        self._outputs = [node.name for node in self._session.get_outputs()]
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The inputs of the graph; it needs all of them."""
+        return tuple(self._dtypes)
+
+    def predict(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Every output of the graph; inputs are cast to the graph's types. See `Runtime.predict`."""
+        check_inputs(batch, self._dtypes, self.name)
+        inputs = {name: np.asarray(batch[name], dtype=dtype) for name, dtype in self._dtypes.items()}
+        return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
+
+
+def graph_in(path: Path) -> Path:
+    """The one .onnx file of an artifact.
+
+    Raises:
+        ModelError: there is none, or more than one; names what is there.
+    """
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise ModelError(f"{path} does not exist; give an artifact's folder or an .onnx file")
+    graphs = sorted(path.glob("*.onnx"))
+    if len(graphs) == 1:
+        return graphs[0]
+    found = ", ".join(sorted(entry.name for entry in graphs or path.iterdir())) or "nothing"
+    count = f"{len(graphs)} ONNX graphs" if graphs else "no ONNX graph"
+    raise ModelError(f"{path} holds {count} ({found}); give a folder with one .onnx file, or the file itself")
+
+
+def _open_session(graph: Path, provider: str, threads: int, provider_options: Mapping[str, str] | None) -> Any:
+    import onnxruntime
+
+    _check_available(provider, onnxruntime.get_available_providers())
+    try:
+        session = onnxruntime.InferenceSession(
+            str(graph),
+            sess_options=_session_options(provider, threads),
+            providers=[(provider, dict(provider_options or {}))],
+            enable_fallback=False,  # to the CPU, with a printed line only
+        )
+    except _refusals() as error:
+        raise _refused(error, graph, provider) from error
+    session.disable_fallback()  # the same, for a provider that fails in the middle of a call
+    if (used := session.get_providers()[0]) != provider:
+        raise ProviderError(
+            f"ONNX Runtime uses {used} and not {provider}: its libraries could not be loaded; install what "
+            f"{provider} needs, or ask for {CPU}"
+        )
+    return session
+
+
+def _session_options(provider: str, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors; warnings about node placement go to stderr otherwise
+    # Threads spin while a call runs, as they do by default and so where the model will serve. They stop when it
+    # returns: left alone they burn both cores for another 25 ms, and slow down whoever computes next (measured).
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    if provider == "CUDAExecutionProvider" or provider.startswith(("Tensorrt", "NvTensorRT")):
+        # TensorRT and CUDA leave what they cannot do to the CPU without a word: refuse such a graph.
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    return options
+
+
+def _check_available(provider: str, available: list[str]) -> None:
+    if provider not in available:
+        raise ProviderError(
+            f"this ONNX Runtime has no {provider}; it has {', '.join(available)}; ask for one of these, or install a "
+            "build that brings it (CUDA and TensorRT: pip install 'hfcompress[onnxruntime-gpu]')"
+        )
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    named = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
+    # Providers report theirs as EPFail or as a plain RuntimeError.
+    return (*(getattr(state, name) for name in named), state.EPFail, state.RuntimeException, RuntimeError)
+
+
+def _refused(error: Exception, graph: Path, provider: str) -> ModelError | ProviderError:
+    if provider == CPU:
+        return ModelError(f"ONNX Runtime cannot load {graph}: {error}")
+    return ProviderError(f"{provider} cannot run the whole of {graph}: {error}; ask for {CPU}, or export for it")

@@ -1,0 +1,46 @@
+"""Which runtime an artifact gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hfcompress.errors import InputError
+
+if TYPE_CHECKING:
+    from hfcompress.recipe.tasks import TaskName
+    from hfcompress.runtimes.base import Runtime
+
+
+def runtime_for(
+    path: Path, format: str, task: TaskName, *, runtime: str | None = None, threads: int | None = None
+) -> Runtime:
+    """Load an artifact into its runtime.
+
+    Args:
+        path: the artifact's folder.
+        format: `torch` or `onnx`.
+        task: what the model does.
+        runtime: a name as `Runtime.name` has it: `torch`, `torch:cuda`, `onnxruntime:CPUExecutionProvider`. Default:
+            the format's own, on the CPU.
+        threads: cores of one call; default: all that this process may use.
+
+    Raises:
+        InputError: the format is unknown, or the runtime does not take it. Besides what the runtime itself raises.
+    """
+    wanted, _, target = (runtime or "").partition(":")
+    # Imports sit inside the arms: a machine that serves ONNX needs no torch.
+    match format, wanted:
+        case "torch", "" | "torch":
+            from hfcompress.runtimes.torch import TorchRuntime
+
+            return TorchRuntime(path, task, threads=threads, device=target or "cpu")
+        case "onnx", "" | "onnxruntime":
+            from hfcompress.runtimes.onnxruntime import CPU, OnnxRuntime
+
+            return OnnxRuntime(path, target or CPU, threads=threads)
+        case "torch" | "onnx", _:
+            its_own = "torch" if format == "torch" else "onnxruntime"
+            raise InputError(f"the runtime `{runtime}` cannot run {path}, which is {format}; use `{its_own}`")
+        case _:
+            raise InputError(f"{path} has the format `{format}`, which no runtime takes; formats are torch and onnx")
