@@ -76,6 +76,7 @@ class BenchmarkConfig(Schema):
         threads: cores that a runtime may use; default: all that this process may use.
         repeats: timed calls of a cell for each artifact, interleaved with the other artifacts.
         warmup: calls before them that do not count.
+        stream: throughput on the data's own lengths.
     """
 
     batch: tuple[PositiveInt, ...] = Field(default=(1, 32), min_length=1)

@@ -62,7 +62,8 @@ def _checked(raw: dict[str, Any], origin: str) -> Recipe:
     try:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:
-        raise recipe_error(origin, [*faults_of(error), *across], raw) from error
+        # Without the cause: pydantic's own text shows keys, and a key may be a token.
+        raise recipe_error(origin, [*faults_of(error), *across], raw) from None
     if across:
         raise recipe_error(origin, across, raw)
     return recipe
