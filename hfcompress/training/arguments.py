@@ -57,6 +57,14 @@ class DistillationArguments(TrainingArguments):  # type: ignore[misc]  # Transfo
             self.dataloader_pin_memory = False
         super().__post_init__()
 
+    @property
+    def device(self) -> torch.device:
+        """The device of this process; a CPU without an index."""
+        device: torch.device = super().device
+        # accelerate calls it "cpu:0" when there are several processes, and `torch.load` knows no such place: with
+        # Transformers 4.57 they could not resume.
+        return torch.device("cpu") if device.type == "cpu" else device
+
     def _check_inherited(self) -> None:
         if self.remove_unused_columns:
             raise InputError(

@@ -33,10 +33,12 @@ def tiny_bert(seed: int = 0, dropout: float = 0.0, **config: Any) -> BertForSequ
     dropouts = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
     labels = {"id2label": LABELS, "label2id": {label: index for index, label in LABELS.items()}}
     # Wide, so that two random teachers disagree and a random student is far from both.
-    return BertForSequenceClassification(BertConfig(**(sizes | dropouts | labels | {"initializer_range": 0.2} | config)))
+    return BertForSequenceClassification(
+        BertConfig(**(sizes | dropouts | labels | {"initializer_range": 0.2} | config))
+    )
 
 
-def tiny_distilbert(seed: int = 0) -> DistilBertForSequenceClassification:
+def tiny_distilbert(seed: int = 0, dropout: float = 0.0) -> DistilBertForSequenceClassification:
     torch.manual_seed(seed)
     labels = {"id2label": LABELS, "label2id": {label: index for index, label in LABELS.items()}}
     config = DistilBertConfig(
@@ -47,21 +49,25 @@ def tiny_distilbert(seed: int = 0) -> DistilBertForSequenceClassification:
         hidden_dim=64,
         max_position_embeddings=64,
         initializer_range=0.2,
+        dropout=dropout,
+        attention_dropout=dropout,
+        seq_classif_dropout=dropout,
         **labels,
     )
     return DistilBertForSequenceClassification(config)
 
 
 def sentence_pairs(rows: int, seed: int = 0) -> Dataset:
-    """Rows of 6 to 20 tokens in two segments; the label says whether the first word is in the upper half."""
+    """Rows of 6 to 20 tokens in two segments; the first word is 2 or 3, which is label 0 or 1."""
     rng = np.random.default_rng(seed)
     columns: dict[str, list[Any]] = {name: [] for name in ("input_ids", "token_type_ids", "labels", "length", "row_id")}
     for row in range(rows):
         length = int(rng.integers(6, 21))
         tokens = rng.integers(4, VOCABULARY, size=length)
-        columns["input_ids"].append([1, *tokens[1:].tolist()])
+        label = int(rng.integers(2))
+        columns["input_ids"].append([1, 2 + label, *tokens[2:].tolist()])
         columns["token_type_ids"].append([int(place >= length // 2) for place in range(length)])
-        columns["labels"].append(int(tokens[1] >= (4 + VOCABULARY) // 2))
+        columns["labels"].append(label)
         columns["length"].append(length)
         columns["row_id"].append(1000 + row)
     return Dataset.from_dict(columns)
@@ -103,6 +109,21 @@ def tiny_trainer(
         callbacks=callbacks,
         **(trainer_args or {}),
     )
+
+
+class PowerCutError(Exception):
+    pass
+
+
+class PowerCut(TrainerCallback):
+    """Ends the process, as far as the trainer can tell, after `step` steps."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == self.step:
+            raise PowerCutError
 
 
 def logged(trainer: DistillationTrainer, key: str) -> list[float]:

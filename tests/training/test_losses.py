@@ -33,7 +33,9 @@ def test_it_is_never_negative(student: np.ndarray, teacher: np.ndarray, temperat
 
 
 @given(logits, arrays(np.float64, (3, 1), elements=st.floats(-20, 20)), temperatures)
-def test_it_is_zero_for_logits_that_differ_by_a_shift(teacher: np.ndarray, shift: np.ndarray, temperature: float) -> None:
+def test_it_is_zero_for_logits_that_differ_by_a_shift(
+    teacher: np.ndarray, shift: np.ndarray, temperature: float
+) -> None:
     shifted = torch.from_numpy(teacher + shift)
     assert soft_target_kl(shifted, torch.from_numpy(teacher), temperature).item() == pytest.approx(0, abs=1e-9)
 

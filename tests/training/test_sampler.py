@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import chain
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ def test_every_global_batch_is_the_same_for_any_number_of_processes(rows: list[i
         batches = BatchSampler(LengthGroupedSampler(rows, 16, seed), 16 // world, drop_last=False)
         return list(BatchSamplerShard(batches, num_processes=world, process_index=rank))
 
-    together = [sum(batches, []) for batches in zip(*map(shard, range(world)), strict=True)]
+    together = [list(chain.from_iterable(batches)) for batches in zip(*map(shard, range(world)), strict=True)]
     assert together == list(one)
 
 

@@ -54,7 +54,7 @@ def test_a_task_without_classes_to_choose_from_is_refused(kind: dict) -> None:
 
 def test_a_student_that_shares_the_teachers_parameters_is_refused() -> None:
     model = tiny_bert()
-    with pytest.raises(InputError, match="share .* parameters"):
+    with pytest.raises(InputError, match=r"share .* parameters"):
         Teacher(model).check_matches(model)
     student = tiny_bert(1)
     student.bert.embeddings = model.bert.embeddings
