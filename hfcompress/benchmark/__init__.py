@@ -1,0 +1,1 @@
+"""How fast artifacts are, and how sure we are of their figures."""
