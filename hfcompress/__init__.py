@@ -1,0 +1,72 @@
+"""Compress Hugging Face models: distil, export, quantize, measure at every step.
+
+Importing this package imports nothing heavy: each public name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from hfcompress._version import __version__
+
+if TYPE_CHECKING:
+    from hfcompress.errors import HfcompressError
+    from hfcompress.export.api import export_onnx
+    from hfcompress.pipeline.build import Options
+    from hfcompress.pipeline.measure import measure
+    from hfcompress.pipeline.run import run_recipe
+    from hfcompress.quantize.stage import quantize_onnx
+    from hfcompress.recipe.loader import load_recipe
+    from hfcompress.recipe.recipe import Recipe
+    from hfcompress.results import Results, read_results
+    from hfcompress.runtimes.load import LoadedModel, load
+    from hfcompress.training.arguments import DistillationArguments
+    from hfcompress.training.trainer import DistillationTrainer
+
+_PLACES = {
+    "DistillationArguments": "hfcompress.training.arguments",
+    "DistillationTrainer": "hfcompress.training.trainer",
+    "HfcompressError": "hfcompress.errors",
+    "LoadedModel": "hfcompress.runtimes.load",
+    "Options": "hfcompress.pipeline.build",
+    "Recipe": "hfcompress.recipe.recipe",
+    "Results": "hfcompress.results",
+    "export_onnx": "hfcompress.export.api",
+    "load": "hfcompress.runtimes.load",
+    "load_recipe": "hfcompress.recipe.loader",
+    "measure": "hfcompress.pipeline.measure",
+    "quantize_onnx": "hfcompress.quantize.stage",
+    "read_results": "hfcompress.results",
+    "run_recipe": "hfcompress.pipeline.run",
+}
+
+__all__ = [
+    "DistillationArguments",
+    "DistillationTrainer",
+    "HfcompressError",
+    "LoadedModel",
+    "Options",
+    "Recipe",
+    "Results",
+    "__version__",
+    "export_onnx",
+    "load",
+    "load_recipe",
+    "measure",
+    "quantize_onnx",
+    "read_results",
+    "run_recipe",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PLACES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

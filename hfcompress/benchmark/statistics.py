@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 #: Relative spread (see `spread`) above which a measurement is marked unreliable. At 0.2 the middle half of the samples
-#: lies within about 10% of the median, so that a second run of 30 samples finds a median within about 5% of the first;
-#: beyond it, differences between artifacts that matter (an INT8 gain of 1.1 to 1.3 times) drown.
+#: lies within about 10% of the median, and the medians of two runs of 30 samples differ by less than 5% two times in
+#: three. Beyond that the differences that matter between artifacts (INT8 that gains 1.1 to 1.3 times) drown.
 SPREAD_LIMIT = 0.2
 
 _CONFIDENCE = 0.95

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from hfcompress.artifact import Artifact
 from hfcompress.distill.student import make_student
+from hfcompress.errors import TrainingDivergedError
 from hfcompress.models.loading import load_model, save_model
 from hfcompress.recipe.stages import DistillConfig, FinetuneConfig
 from hfcompress.stage import Inputs, Run
@@ -62,8 +64,9 @@ def _arguments(run: Run, fields: dict[str, Any]) -> DistillationArguments:
 def _train(
     model: PreTrainedModel, teacher: PreTrainedModel | None, processor: Any, arguments: DistillationArguments, run: Run
 ) -> Artifact:
-    from hfcompress.training.callbacks import use_progress
+    from hfcompress.training.callbacks import ProgressBarCallback, remove_default_progress_
     from hfcompress.training.checkpoints import newest_intact
+    from hfcompress.training.parts import non_finite_tensor
     from hfcompress.training.trainer import DistillationTrainer
 
     evaluates = arguments.eval_strategy != "no"
@@ -75,13 +78,19 @@ def _train(
         eval_dataset=run.data.prepared("validation", processor) if evaluates else None,
         data_collator=_tensors(run.data.task.collate(processor)),
     )
-    use_progress(trainer, run.progress, run.name)
+    remove_default_progress_(trainer)
+    bar = ProgressBarCallback(run.progress, f"{run.name}: training")
+    trainer.add_callback(bar)
     checkpoint, skipped = newest_intact(run.work)
     for reason in skipped:
         logger.warning("checkpoint skipped: %s", reason)
     if checkpoint is not None:
         run.progress.say(f"{run.name}: resumes from {checkpoint.name}")
-    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with closing(bar):
+        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    broken = non_finite_tensor(trainer.model)
+    if broken is not None:
+        raise TrainingDivergedError(f"{run.name}: {broken} is NaN or infinite at the end; lower learning_rate")
     save_model(trainer.accelerator.unwrap_model(trainer.model), processor, run.out)
     return Artifact(run.out, "torch", details={"steps": result.global_step, "losses": _losses(trainer)})
 

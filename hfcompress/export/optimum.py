@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hfcompress.errors import StageError
@@ -32,18 +34,17 @@ def export_with_optimum(source: Path, out: Path, task: TaskName, opset: int | No
         raise StageError(f"Optimum could not export {source.name} for {task}: {error}") from error
 
 
-class _quiet(warnings.catch_warnings):  # noqa: N801 - used as a function
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Tracer warnings and Optimum's log lines tell a user nothing that the numerical check does not prove."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        warnings.simplefilter("ignore")
-        self._loggers = [logging.getLogger(name) for name in ("optimum", "torch.onnx", "root")]
-        self._levels = [logger.level for logger in self._loggers]
-        for logger in self._loggers:
-            logger.setLevel(logging.ERROR)
-
-    def __exit__(self, *raised: object) -> None:
-        for logger, level in zip(self._loggers, self._levels, strict=True):
+    loggers = [logging.getLogger(name) for name in ("optimum", "torch.onnx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-        super().__exit__(*raised)

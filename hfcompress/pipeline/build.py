@@ -150,7 +150,7 @@ def _manifest(plan: Plan, name: str, made: Mapping[str, Made], key: str, artifac
         versions={library: library_version(library) or "" for library in code_of(stage.config).libraries},
         seed=plan.recipe.seed,
         host=describe_host().model_dump(mode="json"),
-        details=artifact.details or {},
+        details={"max_length": plan.data.max_length, **(artifact.details or {})},
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from hfcompress.host import describe_host
 from hfcompress.pipeline.dispatch import code_of
+from hfcompress.recipe.data import Split
 from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
 from hfcompress.tasks.data import Data
 from hfcompress.training.precision import training_dtype
@@ -61,16 +62,16 @@ def _minor(version: str | None) -> str | None:
 def _data_read(config: StageConfig, data: Data) -> dict[str, Any]:
     if isinstance(config, QuantizeConfig):
         return {}
-    splits = ("validation",) if isinstance(config, ExportConfig) else ("train", "validation")
-    if not _evaluates(config):
-        splits = splits[:1]
+    splits: tuple[Split, ...] = ("validation",) if isinstance(config, ExportConfig) else ("train",)
+    if _evaluates(config):
+        splits = ("train", "validation")
     digests = {split: data.rows.digests[split] for split in splits if split in data.rows.digests}
     return {"rows": digests, "labels": list(data.labels.names), "max_length": data.max_length}
 
 
 def _evaluates(config: StageConfig) -> bool:
     training: dict[str, Any] = getattr(config, "training", {})
-    return training.get("eval_strategy", "no") != "no"
+    return bool(training.get("eval_strategy", "no") != "no")
 
 
 def _machine(config: StageConfig) -> dict[str, Any]:

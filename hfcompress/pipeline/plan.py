@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from hfcompress.artifact import Artifact, digest_of, model_bytes
 from hfcompress.errors import DataError, InputError, ModelError
@@ -14,6 +15,7 @@ from hfcompress.models.folder import check_safe, files_of, label_names, read_con
 from hfcompress.models.layers import architecture_of, check_layers
 from hfcompress.pipeline.dispatch import code_of
 from hfcompress.recipe.graph import inputs_of, stage_order
+from hfcompress.recipe.data import Split
 from hfcompress.recipe.recipe import SOURCE, Recipe
 from hfcompress.recipe.schema import ModelRef
 from hfcompress.recipe.stages import DistillConfig, QuantizeConfig
@@ -21,6 +23,9 @@ from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import load_rows
 from hfcompress.tasks.labels import Labels, align, labels_of_data
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 #: Checkpoints hold weights and two moments of Adam; two of them are kept, and a third exists while it is written.
 _CHECKPOINT_FACTOR = 9
@@ -105,8 +110,8 @@ def _outside_teachers(recipe: Recipe, trust_remote_code: bool) -> dict[str, Path
     return folders
 
 
-def _labelled(recipe: Recipe, splits: Mapping[str, object]) -> tuple[object, str]:
-    role = "train" if "train" in splits else next(iter(splits))
+def _labelled(recipe: Recipe, splits: Mapping[Split, Dataset]) -> tuple[Dataset, str]:
+    role: Split = "train" if "train" in splits else next(iter(splits))
     return splits[role], f"column `{recipe.column('label')}` of split `{role}`"
 
 
@@ -139,12 +144,12 @@ def _check_heads(plan: Plan) -> None:
                 f"stages.{name} takes `source`, but {recipe.model.id} has no head for {recipe.task} with these labels; "
                 "put a `finetune` stage before it, or give a model that is fine-tuned for the task"
             )
-    for name in [recipe.baseline_name, *(gate.against for gate in recipe.gates), *(g.artifact for g in recipe.gates)]:
-        if name == SOURCE:
-            raise InputError(
-                f"`source` is compared with, but {recipe.model.id} has no head for {recipe.task} with these labels, so "
-                "it cannot be measured; name a stage as `baseline` and in the gates"
-            )
+    compared = {recipe.baseline_name, *(gate.against for gate in recipe.gates), *(gate.artifact for gate in recipe.gates)}
+    if SOURCE in compared:
+        raise InputError(
+            f"`source` is compared with, but {recipe.model.id} has no head for {recipe.task} with these labels, so it "
+            "cannot be measured; name a stage as `baseline` and in the gates"
+        )
 
 
 def _check_student_layers(plan: Plan) -> None:

@@ -6,13 +6,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from hfcompress.artifact import Artifact
+from hfcompress.artifact import Artifact, writing
 from hfcompress.errors import StageError
 from hfcompress.extras import require
 from hfcompress.host import describe_host
 from hfcompress.onnx_graph.operators import integer_operator_count, model_file
 from hfcompress.quantize.targets import DYNAMIC_OPERATORS, Scheme, scheme_for
-from hfcompress.recipe.stages import QuantizeConfig
+from hfcompress.recipe.stages import QuantizeConfig, Target
 from hfcompress.stage import Inputs, Run
 
 logger = logging.getLogger(__name__)
@@ -22,14 +22,30 @@ def quantize(config: QuantizeConfig, inputs: Inputs, run: Run) -> Artifact:
     """Dynamic INT8: quantized weights in the graph, activations quantized at run time."""
     scheme = scheme_for(config.target, describe_host().flags)
     path = quantize_dynamic(inputs.source.path, run.out, scheme, per_channel=config.per_channel)
-    count = integer_operator_count(path)
-    if count == 0:
-        raise StageError(
-            f"quantize found no {' or '.join(DYNAMIC_OPERATORS[:1])} with constant weights in {inputs.source.path.name}; "
-            "INT8 would gain nothing; leave the stage out"
-        )
+    count = _counted(path, inputs.source.path)
     logger.info("%s: %d integer products for %s (%s)", run.name, count, scheme.cpu, scheme.reason)
     return Artifact(run.out, "onnx", details={"cpu": scheme.cpu, "reason": scheme.reason, "integer_operators": count})
+
+
+def quantize_onnx(source: Path | str, out: Path | str, *, target: Target = "auto", per_channel: bool = True) -> int:
+    """Dynamic INT8 of an exported folder, without a recipe.
+
+    Args:
+        source: a folder with one fp32 `.onnx` file.
+        out: the folder to write; replaced as a whole.
+        target: the CPU that will serve; `auto` asks this host.
+        per_channel: one scale for each output channel of a weight.
+
+    Returns:
+        How many operators multiply integers.
+
+    Raises:
+        InputError: no graph, or an extra is missing.
+        StageError: nothing became integer, or the source is quantized already; nothing is written.
+    """
+    scheme = scheme_for(target, describe_host().flags)
+    with writing(Path(out)) as temporary:
+        return _counted(quantize_dynamic(Path(source), temporary, scheme, per_channel=per_channel), Path(source))
 
 
 def quantize_dynamic(source: Path, out: Path, scheme: Scheme, *, per_channel: bool) -> Path:
@@ -48,6 +64,16 @@ def quantize_dynamic(source: Path, out: Path, scheme: Scheme, *, per_channel: bo
     quantizer = ORTQuantizer.from_pretrained(source, file_name=graph.name)
     quantizer.quantize(_configuration(scheme, per_channel), save_dir=out, file_suffix="quantized")
     return model_file(out)
+
+
+def _counted(path: Path, source: Path) -> int:
+    count = integer_operator_count(path)
+    if count == 0:
+        raise StageError(
+            f"quantize found no MatMul with constant weights in {source.name}; INT8 would gain nothing; leave the stage "
+            "out"
+        )
+    return count
 
 
 def _configuration(scheme: Scheme, per_channel: bool) -> Any:

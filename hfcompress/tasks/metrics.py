@@ -52,7 +52,7 @@ def _evaluate_metric(metric: ClassificationMetric) -> evaluate.Metric:
     import datasets
     import evaluate
 
-    class _Metric(evaluate.Metric):
+    class _Metric(evaluate.Metric):  # type: ignore[misc]  # evaluate is untyped
         def _info(self) -> Any:
             features = datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")})
             return evaluate.MetricInfo(

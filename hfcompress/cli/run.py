@@ -1,0 +1,60 @@
+"""`hfcompress run`: run a recipe."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hfcompress.cli import failure
+from hfcompress.cli.console import Session
+from hfcompress.cli.options import Debug, Format, OutputFormat, Set, TrustRemoteCode
+
+if TYPE_CHECKING:
+    from hfcompress.recipe.recipe import Recipe
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.")],
+    out: Annotated[Path | None, typer.Option(help="The run folder; default: runs/<recipe name>.")] = None,
+    overrides: Set = [],  # noqa: B006 - typer copies it
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, what is cached, and sizes.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run every stage again.")] = False,
+    keep_checkpoints: Annotated[bool, typer.Option("--keep-checkpoints", help="Leave the checkpoints.")] = False,
+    trust_remote_code: TrustRemoteCode = False,
+    format_: Format = OutputFormat.human,
+    debug: Debug = False,
+) -> int:
+    """Run a recipe, or go on with a run that was stopped. Publishes nothing."""
+    from hfcompress.recipe.loader import load_recipe
+
+    loaded = load_recipe(recipe, overrides)
+    if dry_run:
+        return _show_plan(loaded, out, trust_remote_code, format_)
+    from hfcompress.pipeline.build import Options
+    from hfcompress.pipeline.run import run_recipe
+
+    options = Options(fresh=fresh, keep_checkpoints=keep_checkpoints, trust_remote_code=trust_remote_code)
+    with Session(format_.value) as session:
+        results = run_recipe(loaded, out=out, options=options, progress=session.progress)
+    session.show(results, out or Path("runs") / loaded.name)
+    return 0 if results.passed else failure.GATE_FAILED
+
+
+def _show_plan(recipe: Recipe, out: Path | None, trust_remote_code: bool, format_: OutputFormat) -> int:
+    from hfcompress.pipeline.dry_run import plan_recipe
+    from hfcompress.pipeline.run import RUNS
+
+    planned = plan_recipe(recipe, out or RUNS / recipe.name, trust_remote_code=trust_remote_code)
+    if format_ is OutputFormat.json:
+        typer.echo(json.dumps([asdict(stage) for stage in planned]))
+        return 0
+    width = max(len(stage.name) for stage in planned)
+    for stage in planned:
+        state = "cached" if stage.cached else "to run"
+        about = f"{stage.size_mb:7.1f} MB" if stage.cached else f"about {stage.size_mb:.1f} MB"
+        typer.echo(f"{stage.name:<{width}}  {stage.verb:<8}  from {stage.source:<{width}}  {state}  {about}")
+    return 0

@@ -1,0 +1,100 @@
+"""`load(path)`: any artifact, ready to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hfcompress.artifact import read_manifest
+from hfcompress.errors import InputError
+from hfcompress.models.folder import check_safe, label_names, read_config, task_of
+from hfcompress.recipe.tasks import TaskName
+from hfcompress.runtimes.base import Runtime
+from hfcompress.runtimes.open import runtime_for
+from hfcompress.tasks import get_task
+from hfcompress.tasks.base import Task
+
+#: Tokens after which text is cut when the folder has no manifest that says it.
+_MAX_LENGTH = 512
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model, its preprocessing and its classes.
+
+    Attributes:
+        task: what it does.
+        processor: its tokenizer or image processor.
+        runtime: what computes.
+        labels: class names in the order of the logits.
+        max_length: tokens after which text is cut.
+    """
+
+    task: Task
+    processor: Any
+    runtime: Runtime
+    labels: tuple[str, ...]
+    max_length: int
+
+    def preprocess(self, examples: Sequence[Any]) -> dict[str, np.ndarray]:
+        """Examples (strings, pairs of strings, or images) to one padded batch."""
+        return self.task.preprocess(examples, self.processor, self.max_length)
+
+    def predict(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """A batch to named outputs; `logits` has shape (rows, classes)."""
+        return self.runtime.predict(batch)
+
+    def classify(self, examples: Sequence[Any]) -> list[str]:
+        """Examples to the names of their most likely classes."""
+        outputs = self.predict(self.preprocess(examples))
+        return [self.labels[index] for index in self.task.predictions(outputs)]
+
+
+def load(path: Path | str, runtime: str | None = None, *, threads: int | None = None) -> LoadedModel:
+    """Load an artifact of a run, or any local model folder with a task's head.
+
+    Args:
+        path: the folder: torch (safetensors) or ONNX.
+        runtime: `torch`, `torch:cuda`, `onnxruntime` or `onnxruntime:<provider>`; default: the format's own on the CPU.
+        threads: cores of one call; default: all that this process may use.
+
+    Raises:
+        InputError: no model folder, no known task, not safe to load, or the runtime is not what was asked for.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; give an artifact's folder, such as runs/<recipe>/artifacts/<stage>")
+    manifest, config = read_manifest(folder), read_config(folder)
+    task = _task(folder, manifest.task if manifest else None, config)
+    format_ = format_of(folder)
+    if format_ == "torch":
+        check_safe(folder)
+    return LoadedModel(
+        task=get_task(task),
+        processor=get_task(task).load_processor(folder),
+        runtime=runtime_for(folder, format_, task, runtime=runtime, threads=threads),
+        labels=label_names(config),
+        max_length=int(manifest.details.get("max_length", _MAX_LENGTH)) if manifest else _MAX_LENGTH,
+    )
+
+
+def format_of(folder: Path) -> str:
+    """`onnx` when the folder holds a graph, `torch` otherwise; a manifest has the last word."""
+    manifest = read_manifest(folder)
+    if manifest is not None:
+        return manifest.format
+    return "onnx" if any(folder.glob("*.onnx")) and not any(folder.glob("*.safetensors")) else "torch"
+
+
+def _task(folder: Path, named: str | None, config: dict[str, Any]) -> TaskName:
+    task = task_of(config)
+    if task is None:
+        heads = ", ".join(config.get("architectures") or ["nothing"])
+        raise InputError(f"{folder} has no head for a task that hfcompress knows (its config names {heads})")
+    if named is not None and named != task:
+        raise InputError(f"{folder} is damaged: its manifest says {named}, its config {task}")
+    return task
