@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -21,6 +22,10 @@ from transformers import (
 
 from hfcompress.training.arguments import DistillationArguments
 from hfcompress.training.trainer import DistillationTrainer
+
+# On a busy machine an example may take longer than hypothesis allows for one.
+hypothesis.settings.register_profile("no-deadline", deadline=None)
+hypothesis.settings.load_profile("no-deadline")
 
 VOCABULARY = 64
 LABELS = {0: "low", 1: "high"}

@@ -98,6 +98,23 @@ def test_a_run_that_dies_while_it_saves_keeps_the_checkpoint_before(
     assert verify(tmp_path / "checkpoint-3") is None
 
 
+def test_a_checkpoint_that_is_being_replaced_does_not_count_as_intact(
+    trainer: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut(trainer, tmp_path, 7)
+
+    def dies(*_: Any) -> None:
+        raise PowerCutError
+
+    training = trainer(folder=tmp_path, model=student(), teacher=tiny_bert(1), **RUN)
+    monkeypatch.setattr(Trainer, "_save_checkpoint", dies)
+    with pytest.raises(PowerCutError):
+        training.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
+    found, (skipped,) = newest_intact(tmp_path)
+    assert found == tmp_path / "checkpoint-3"
+    assert skipped.startswith("checkpoint-6 has no")
+
+
 def test_two_checkpoints_are_kept_and_both_are_intact(trainer: Make, tmp_path: Path) -> None:
     training = trainer(folder=tmp_path, model=student(), **RUN)
     training.train()

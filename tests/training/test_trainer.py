@@ -43,9 +43,12 @@ def test_accumulating_four_rows_takes_the_step_of_a_batch_of_four(trainer: Make,
     rows = sentence_pairs(8)
     steps = []
     for batch, accumulation in ((4, 1), (1, 4)):
+        student = tiny_bert()
+        # As a `forward` with **kwargs does: then Trainer would leave the division to the model.
+        student.accepts_loss_kwargs = True
         training = trainer(
             folder=tmp_path / str(batch),
-            model=tiny_bert(),
+            model=student,
             teacher=teacher,
             rows=rows,
             optim="sgd",
@@ -80,10 +83,11 @@ def test_the_loss_is_the_weighted_sum_of_kl_and_labels(trainer: Make) -> None:
 
 
 def test_each_part_is_logged_as_the_average_since_the_last_log(trainer: Make) -> None:
-    settings = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "max_steps": 6}
+    # Six batches in an epoch: every second step accumulates two instead of four, and counts as much as the others.
+    settings = {"rows": sentence_pairs(12), "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
     logs = {}
     for every in (1, 3):
-        training = trainer(model=tiny_bert(), teacher=tiny_bert(1), logging_steps=every, **settings)
+        training = trainer(model=tiny_bert(), teacher=tiny_bert(1), logging_steps=every, max_steps=6, **settings)
         training.train()
         logs[every] = {key: logged(training, key) for key in ("loss", "loss_kl", "loss_label")}
     for key in ("loss_kl", "loss_label"):
@@ -163,21 +167,17 @@ def test_the_rows_come_in_the_order_of_our_sampler(trainer: Make) -> None:
         assert list(plain._get_train_sampler()) == list(ShuffledSampler(40, seed=9))
 
 
-@pytest.mark.parametrize("teacher", [None, "trained"], ids=["labels", "distillation"])
-def test_the_loss_goes_down_on_a_task_that_can_be_learned(trainer: Make, teacher: str | None, tmp_path: Path) -> None:
-    rows = sentence_pairs(256)
-    settings = {"rows": rows, "max_steps": 60, "learning_rate": 3e-3, "per_device_train_batch_size": 16}
+def test_the_loss_goes_down_on_a_task_that_can_be_learned(trainer: Make, tmp_path: Path) -> None:
+    settings = {"rows": sentence_pairs(256), "max_steps": 60, "learning_rate": 3e-3, "per_device_train_batch_size": 16}
+    batch = collate(list(sentence_pairs(200, seed=8)))
     fine_tuning = trainer(folder=tmp_path / "teacher", model=tiny_bert(1), **settings)
     fine_tuning.train()
-    training = fine_tuning
-    if teacher == "trained":
-        training = trainer(model=tiny_distilbert(), teacher=fine_tuning.model, **settings)
-        training.train()
-        assert logged(training, "loss_kl")[-1] < 0.3 * logged(training, "loss_kl")[0]
-    assert logged(training, "loss")[-1] < 0.4 * logged(training, "loss")[0]
-    batch = collate(list(sentence_pairs(200, seed=8)))
-    right = Teacher(training.model).logits(batch).argmax(-1) == batch["labels"]
-    assert right.float().mean() > 0.85
+    distillation = trainer(model=tiny_distilbert(), teacher=fine_tuning.model, **settings)
+    distillation.train()
+    for training, part in ((fine_tuning, "loss"), (distillation, "loss_kl"), (distillation, "loss_label")):
+        assert logged(training, part)[-1] < 0.3 * logged(training, part)[0]
+        right = Teacher(training.model).logits(batch).argmax(-1) == batch["labels"]
+        assert right.float().mean() > 0.9
 
 
 def test_a_teacher_that_does_not_fit_is_refused_before_anything_else(trainer: Make) -> None:
