@@ -7,10 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import hfcompress
 from hfcompress.errors import MeasurementError
@@ -62,6 +63,8 @@ class WorkerProcess:
                 encoding="utf-8",
             )
         self.pid = self._process.pid
+        self._requests: IO[str] = self._process.stdin  # type: ignore[assignment]
+        self._replies: IO[str] = self._process.stdout  # type: ignore[assignment]
 
     def load(self, threads: int) -> None:
         """Send the request to load; `receive` waits for it."""
@@ -70,10 +73,9 @@ class WorkerProcess:
 
     def send(self, do: str, **fields: Any) -> None:
         """Send one request."""
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps({"do": do, **fields}) + "\n")
-            self._process.stdin.flush()
+            self._requests.write(json.dumps({"do": do, **fields}) + "\n")
+            self._requests.flush()
         except BrokenPipeError as error:
             raise self._death() from error
 
@@ -83,8 +85,7 @@ class WorkerProcess:
         Raises:
             MeasurementError: the worker says that it failed, or it died.
         """
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._replies:
             if line.startswith("{"):  # anything else was printed before the worker took its channel
                 reply: dict[str, Any] = json.loads(line)
                 if "error" in reply:
@@ -105,11 +106,9 @@ class WorkerProcess:
     ) -> None:
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            try:
-                pipe.close()  # type: ignore[union-attr]
-            except BrokenPipeError:
-                pass  # a request that the worker did not live to read
+        self._replies.close()
+        with suppress(BrokenPipeError):  # of a request that the worker did not live to read
+            self._requests.close()
 
     def _death(self) -> MeasurementError:
         code = self._process.wait()

@@ -1,8 +1,8 @@
 """One timing session over several artifacts: each in its own process, in turns, so that noise hurts all alike.
 
 ONNX Runtime and OpenMP keep threads spinning, and in one process they slow each other down by a factor of four
-(measured: 33 ms instead of 7.5 for a torch linear layer beside an idle ONNX Runtime session). In processes of their own,
-asleep in a read while another one works, they do not meet.
+(measured: 33 ms instead of 7.5 for a torch linear layer beside an idle ONNX Runtime session). In processes of their
+own, asleep in a read while another one works, they do not meet.
 """
 
 from __future__ import annotations

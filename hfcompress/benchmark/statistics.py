@@ -112,6 +112,16 @@ def percentiles(seconds: Sequence[float]) -> Percentiles:
     return Percentiles(*(float(value) for value in np.percentile(np.asarray(seconds), (50, 90, 95, 99))))
 
 
+def percentile_interval(seconds: Sequence[float], percent: float, seed: int) -> Estimate:
+    """One percentile of samples with its interval; `percent` is 50 for the median."""
+    samples = np.asarray(seconds, dtype=np.float64)
+
+    def statistic(values: np.ndarray, axis: int) -> Any:
+        return np.percentile(values, percent, axis=axis)
+
+    return Estimate(float(np.percentile(samples, percent)), *_bootstrap(samples, statistic, _RESAMPLES_OF_ROWS, seed))
+
+
 def spread(samples: Sequence[float]) -> float:
     """Relative spread: the distance between the quartiles over the median. A few slow calls do not move it."""
     low, median, high = np.percentile(np.asarray(samples), (25, 50, 75))

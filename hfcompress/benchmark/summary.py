@@ -54,8 +54,8 @@ def speedup_over(baseline: Timings, timings: Timings, seed: int) -> Estimate:
     ):
         if theirs != ours:
             raise MeasurementError(
-                f"a speed-up compares one stream on equal threads, but the baseline has {theirs} {what} and the artifact "
-                f"{ours}; time both in one session"
+                f"a speed-up compares one stream on equal threads, but the baseline has {theirs} {what} and the "
+                f"artifact {ours}; time both in one session"
             )
     return ratio_interval(baseline.stream_s, timings.stream_s, seed)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+from hfcompress.benchmark.statistics import percentile_interval
+from hfcompress.benchmark.summary import speedup_over
+from hfcompress.benchmark.timings import Timings
 from hfcompress.recipe.data import Gate
+from hfcompress.recipe.graph import inputs_of
 from hfcompress.recipe.recipe import Recipe
-from hfcompress.results import ArtifactResult, GateResult, Latency
-
-#: Judged as soon as an artifact is measured on `gates_on`; the others need the timing session.
-EARLY = frozenset({"max_drop", "max_size_mb", "max_size_ratio"})
-
+from hfcompress.results import ArtifactResult, Difference, GateResult
 
 def reference_of(recipe: Recipe, artifact: str) -> str | None:
     """What an artifact's metrics are compared with: the `against` of its gate, else the baseline; None for itself."""
@@ -19,82 +20,93 @@ def reference_of(recipe: Recipe, artifact: str) -> str | None:
     return None if reference == artifact else reference
 
 
-def judge(recipe: Recipe, artifacts: Sequence[ArtifactResult], *, early: bool = False) -> list[GateResult]:
+@dataclass(frozen=True)
+class Evidence:
+    """What gates are judged on.
+
+    Attributes:
+        artifacts: results by name.
+        differences: (artifact, against) -> metric -> paired difference on `gates_on`.
+        timings: samples by name; empty until the timing session.
+        seed: of the intervals.
+    """
+
+    artifacts: Mapping[str, ArtifactResult]
+    differences: Mapping[tuple[str, str], Mapping[str, Difference]]
+    timings: Mapping[str, Timings]
+    seed: int
+
+
+def judge(recipe: Recipe, evidence: Evidence) -> list[GateResult]:
     """Every gate whose artifacts are measured: those of the recipe, and the default ones.
 
-    Args:
-        recipe: its gates, and which stages quantize.
-        artifacts: what was measured so far.
-        early: only the gates that need no timing.
+    Without timings only accuracy and size are judged.
     """
-    by_name = {artifact.name: artifact for artifact in artifacts}
     verdicts: list[GateResult] = []
     for gate in recipe.gates:
         against = gate.against or recipe.baseline_name
-        if gate.artifact in by_name and (against in by_name or against == gate.artifact):
-            verdicts += _judge_gate(gate, by_name[gate.artifact], by_name[against])
-    if not early:
-        verdicts += _default_gates(recipe, by_name)
-    return [verdict for verdict in verdicts if not early or verdict.kind in EARLY]
+        if {gate.artifact, against} <= set(evidence.artifacts):
+            verdicts += _quality(gate, against, evidence)
+            verdicts += _speed(gate, against, evidence)
+    return [*verdicts, *_default_gates(recipe, evidence)]
 
 
-def _judge_gate(gate: Gate, artifact: ArtifactResult, against: ArtifactResult) -> Iterator[GateResult]:
-    def verdict(name: str, kind: str, bound: float, value: float, passed: bool) -> GateResult:
-        return GateResult(
-            name=name, artifact=artifact.name, kind=kind, bound=bound, value=value, confident=gate.confident,
-            passed=passed,
-        )
+def _verdict(gate: Gate, kind: str, name: str, value: float, bound: float) -> GateResult:
+    passed = value >= bound if kind.startswith("min_") else value <= bound
+    return GateResult(
+        name=name, artifact=gate.artifact, kind=kind, bound=bound, value=value, confident=gate.confident, passed=passed
+    )
 
+
+def _quality(gate: Gate, against: str, evidence: Evidence) -> Iterator[GateResult]:
+    ours, theirs = evidence.artifacts[gate.artifact], evidence.artifacts[against]
     for metric, bound in gate.max_drop.items():
-        drop = _drop(artifact, against, metric, gate.confident)
-        yield verdict(f"{metric} drop against {against.name}", "max_drop", bound, drop, drop <= bound)
+        drop = _drop(gate, against, metric, evidence)
+        yield _verdict(gate, "max_drop", f"{metric} drop against {against}", drop, bound)
     if gate.max_size_mb is not None:
-        yield verdict("size", "max_size_mb", gate.max_size_mb, artifact.size_mb, artifact.size_mb <= gate.max_size_mb)
+        yield _verdict(gate, "max_size_mb", "size", ours.size_mb, gate.max_size_mb)
     if gate.max_size_ratio is not None:
-        ratio, bound = artifact.size_mb / against.size_mb, gate.max_size_ratio
-        yield verdict(f"size over {against.name}", "max_size_ratio", bound, ratio, ratio <= bound)
-    if gate.min_speedup is not None:
-        speedup, bound = _speedup(artifact, against, gate.confident), gate.min_speedup
-        yield verdict(f"speed-up over {against.name}", "min_speedup", bound, speedup, speedup >= bound)
-    for kind in ("p50", "p99"):
-        limit: float | None = getattr(gate, f"max_{kind}_ms")
-        if limit is not None and artifact.latency:
-            slowest = max(getattr(cell, f"{kind}_ms") for cell in _cells(gate, artifact.latency))
-            yield verdict(f"{kind} latency", f"max_{kind}_ms", limit, slowest, slowest <= limit)
+        yield _verdict(gate, "max_size_ratio", f"size over {against}", ours.size_mb / theirs.size_mb, gate.max_size_ratio)
 
 
-def _drop(artifact: ArtifactResult, against: ArtifactResult, metric: str, confident: bool) -> float:
-    """What is lost, as a positive fraction; with `confident` the most that the interval allows."""
-    difference = artifact.validation_difference.get(metric)
-    if difference is None or difference.against != against.name:
-        return against.validation[metric].value - artifact.validation[metric].value
-    return -(difference.low if confident else difference.value)
+def _speed(gate: Gate, against: str, evidence: Evidence) -> Iterator[GateResult]:
+    if gate.artifact not in evidence.timings:
+        return
+    ours = evidence.timings[gate.artifact]
+    if gate.min_speedup is not None and against in evidence.timings:
+        speedup = speedup_over(evidence.timings[against], ours, evidence.seed)
+        value = speedup.low if gate.confident else speedup.value
+        yield _verdict(gate, "min_speedup", f"speed-up over {against}", value, gate.min_speedup)
+    for percent, bound in ((50, gate.max_p50_ms), (99, gate.max_p99_ms)):
+        if bound is not None:
+            yield _verdict(gate, f"max_p{percent}_ms", f"p{percent} latency", _slowest(gate, ours, percent, evidence), bound)
 
 
-def _speedup(artifact: ArtifactResult, against: ArtifactResult, confident: bool) -> float:
-    if not artifact.throughput_per_s or not against.throughput_per_s:
-        return 0.0
-    ratio = (artifact.speedup or 0.0) / (against.speedup or 1.0)
-    if confident and artifact.speedup and artifact.speedup_low is not None:
-        return ratio * artifact.speedup_low / artifact.speedup
-    return ratio
-
-
-def _cells(gate: Gate, grid: Iterable[Latency]) -> list[Latency]:
-    return [
-        cell
-        for cell in grid
-        if gate.batch in (None, cell.batch) and (cell.sequence is None or gate.sequence in (None, cell.sequence))
+def _slowest(gate: Gate, timings: Timings, percent: int, evidence: Evidence) -> float:
+    """The percentile of the slowest cell that the gate selects, in milliseconds."""
+    chosen = [
+        percentile_interval(seconds, percent, evidence.seed)
+        for (batch, sequence), seconds in timings.latency_s.items()
+        if gate.batch in (None, batch) and (sequence is None or gate.sequence in (None, sequence))
     ]
+    return 1000 * max(estimate.high if gate.confident else estimate.value for estimate in chosen)
 
 
-def _default_gates(recipe: Recipe, by_name: Mapping[str, ArtifactResult]) -> Iterator[GateResult]:
+def _drop(gate: Gate, against: str, metric: str, evidence: Evidence) -> float:
+    """What is lost, as a positive fraction; with `confident` the most that the paired interval allows."""
+    if gate.artifact == against:
+        return 0.0
+    difference = evidence.differences[gate.artifact, against][metric]
+    return -(difference.low if gate.confident else difference.value)
+
+
+def _default_gates(recipe: Recipe, evidence: Evidence) -> Iterator[GateResult]:
     """INT8 that is slower than its own source on this host is no gain."""
     for name, stage in recipe.stages.items():
         source = recipe.source_of(name)
-        if stage.quantize is None or stage.quantize.allow_slower or not {name, source} <= set(by_name):
+        if stage.quantize is None or stage.quantize.allow_slower or not {name, source} <= set(evidence.timings):
             continue
-        ratio = _speedup(by_name[name], by_name[source], confident=False)
+        ratio = speedup_over(evidence.timings[source], evidence.timings[name], evidence.seed).value
         yield GateResult(
             name=f"not slower than {source}", artifact=name, kind="not_slower", bound=1.0, value=ratio, passed=ratio >= 1
         )
@@ -105,7 +117,7 @@ def unpublishable(recipe: Recipe, gates: Sequence[GateResult]) -> set[str]:
     marked = {gate.artifact for gate in gates if not gate.passed}
     grown = True
     while grown:
-        made = {name for name in recipe.stages if recipe.source_of(name) in marked} - marked
+        made = {name for name in recipe.stages if marked & set(inputs_of(recipe, name).artifacts)} - marked
         marked |= made
         grown = bool(made)
     return marked

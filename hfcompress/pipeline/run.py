@@ -10,12 +10,12 @@ from pathlib import Path
 
 from hfcompress.artifact import model_bytes
 from hfcompress.benchmark.session import Timings
-from hfcompress.benchmark.summary import summarize
+from hfcompress.benchmark.summary import speed_of
 from hfcompress.host import describe_host, host_id
 from hfcompress.benchmark.size import integer_operators, parameters
 from hfcompress.pipeline.build import Made, Options, build, outside
 from hfcompress.pipeline.folder import RunFolder
-from hfcompress.pipeline.gates import judge, reference_of, unpublishable
+from hfcompress.pipeline.gates import Evidence, judge, reference_of, unpublishable
 from hfcompress.pipeline.keys import sha256_of
 from hfcompress.pipeline.plan import Plan, make_plan, needed_bytes
 from hfcompress.pipeline.predictions import Predictions, predict_split, read_predictions, write_predictions
@@ -85,7 +85,7 @@ class _Run:
     progress: Progress
     made: dict[str, Made] = field(default_factory=dict)
     answers: dict[Split, dict[str, Predictions]] = field(default_factory=dict)
-    scored: dict[tuple[str, Split], _Scores] = field(default_factory=dict)
+    scored: dict[tuple[str, str | None, Split], _Scores] = field(default_factory=dict)
     seconds: dict[str, StageSeconds] = field(default_factory=dict)
 
     def finish(self) -> Results:
@@ -145,7 +145,7 @@ class _Run:
         with self._clock(name):
             names = [known for known in self.plan.artifacts if known in self.answers[self._gates_on]]
             results = [self._result(known, {}) for known in names]
-            for gate in judge(self.plan.recipe, results, early=True):
+            for gate in judge(self.plan.recipe, self._evidence(results, {})):
                 if gate.artifact == name:
                     verdict = "passed" if gate.passed else "FAILED"
                     self.progress.say(f"{name}: gate {verdict}: {gate.name} {gate.value:.3g} (bound {gate.bound:g})")
@@ -166,7 +166,7 @@ class _Run:
     def _results(self, timings: Mapping[str, Timings]) -> Results:
         recipe = self.plan.recipe
         artifacts = [self._result(name, timings) for name in self.plan.artifacts]
-        gates = judge(recipe, artifacts)
+        gates = judge(recipe, self._evidence(artifacts, timings))
         return Results(
             recipe=recipe.name,
             task=recipe.task,
@@ -177,13 +177,24 @@ class _Run:
             gates=tuple(gates),
         )
 
+    def _evidence(self, artifacts: list[ArtifactResult], timings: Mapping[str, Timings]) -> Evidence:
+        recipe, known = self.plan.recipe, {artifact.name: artifact for artifact in artifacts}
+        pairs = {(gate.artifact, gate.against or recipe.baseline_name) for gate in recipe.gates if gate.max_drop}
+        differences = {
+            (name, against): self._scores(name, against, self._gates_on)[1]
+            for name, against in pairs
+            if name != against and {name, against} <= set(known)
+        }
+        return Evidence(known, differences, timings, recipe.seed)
+
     def _result(self, name: str, timings: Mapping[str, Timings]) -> ArtifactResult:
         recipe, made = self.plan.recipe, self.made[name]
         against, evaluate = reference_of(recipe, name), recipe.evaluate
         scored = {split: self._scores(name, against, split) for split in (evaluate.gates_on, evaluate.report_on)}
         (validation, validation_difference), (metrics, difference) = scored[evaluate.gates_on], scored[evaluate.report_on]
         stage = recipe.stages.get(name)
-        speed = summarize(timings, recipe.baseline_name).get(name) if timings else None
+        host, baseline = host_id(describe_host()), timings.get(recipe.baseline_name)
+        speed = speed_of(timings[name], baseline, host, recipe.seed) if name in timings else None
         return ArtifactResult(
             **(speed.model_dump() if speed else _UNTIMED),
             name=name,
@@ -205,11 +216,11 @@ class _Run:
         answers = self.answers.get(split, {})
         if name not in answers:
             return {}, {}
-        if (name, split) not in self.scored:
+        if (name, against, split) not in self.scored:
             metrics, seed = self.plan.recipe.metrics, self.plan.recipe.seed
             compared = compare(answers, name, against, metrics, split, seed)
-            self.scored[name, split] = score(answers[name], metrics, split, seed), compared
-        return self.scored[name, split]
+            self.scored[name, against, split] = score(answers[name], metrics, split, seed), compared
+        return self.scored[name, against, split]
 
 
 _UNTIMED = {"host": "", "runtime": "", "threads": 0, "reliable": True, "throughput_per_s": 0.0}

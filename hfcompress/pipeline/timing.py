@@ -16,6 +16,7 @@ from hfcompress.pipeline.keys import sha256_of
 from hfcompress.progress import Progress
 from hfcompress.recipe.data import BenchmarkConfig, Split
 from hfcompress.recipe.tasks import TASKS
+from hfcompress.tasks.base import Task
 from hfcompress.tasks.data import Data
 
 
@@ -43,18 +44,18 @@ def timings_of(
     first = next(iter(made.values())).artifact
     threads = config.threads or usable_cores()
     timings = time_interleaved(
-        subjects, grid(data, first, config, seed), stream(data, first, split, config, seed), config, threads, progress
+        subjects, grid(data.task, first, config, seed), stream(data, first, split, config, seed), config, threads, progress
     )
     _write(path, key, timings)
     return timings
 
 
-def grid(data: Data, model: Artifact, config: BenchmarkConfig, seed: int) -> list[Cell]:
+def grid(task: Task, model: Artifact, config: BenchmarkConfig, seed: int) -> list[Cell]:
     """The cells of the latency grid, with inputs made for `model`'s processor."""
-    processor = data.task.load_processor(model.path)
-    lengths: tuple[int | None, ...] = config.sequence if TASKS[data.task.name].has_sequence else (None,)
+    processor = task.load_processor(model.path)
+    lengths: tuple[int | None, ...] = config.sequence if TASKS[task.name].has_sequence else (None,)
     return [
-        Cell(batch, length, data.task.grid_batch(processor, batch, length or 0, seed))
+        Cell(batch, length, task.grid_batch(processor, batch, length or 0, seed))
         for batch in config.batch
         for length in lengths
     ]
