@@ -109,7 +109,9 @@ def digest_of(files: dict[str, FileEntry]) -> str:
 
 def model_bytes(folder: Path) -> int:
     """Bytes of weights and graph below `folder`."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name.endswith(_MODEL_SUFFIXES))
+    return sum(
+        path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name.endswith(_MODEL_SUFFIXES)
+    )
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

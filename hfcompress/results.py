@@ -179,7 +179,9 @@ class Results(Record):
         for artifact in self.artifacts:
             if artifact.name == name:
                 return artifact
-        raise InputError(f"the results hold no artifact `{name}`; they hold {', '.join(a.name for a in self.artifacts)}")
+        raise InputError(
+            f"the results hold no artifact `{name}`; they hold {', '.join(a.name for a in self.artifacts)}"
+        )
 
     @property
     def passed(self) -> bool:

@@ -24,8 +24,13 @@ def make_tokenizer() -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]",
-        mask_token="[MASK]", model_max_length=64,
+        tokenizer_object=tokenizer,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=64,
     )
 
 
@@ -114,7 +119,11 @@ def text_recipe(model: Path, data: Path, **changes: Any) -> dict[str, Any]:
             "int8": {"quantize": {"allow_slower": True}},
         },
         "benchmark": {
-            "batch": [1, 4], "sequence": [8], "threads": 1, "repeats": 5, "warmup": 1,
+            "batch": [1, 4],
+            "sequence": [8],
+            "threads": 1,
+            "repeats": 5,
+            "warmup": 1,
             "stream": {"batch": 8, "rows": 16, "passes": 3},
         },
         **changes,

@@ -13,6 +13,7 @@ from hfcompress.recipe.graph import inputs_of
 from hfcompress.recipe.recipe import Recipe
 from hfcompress.results import ArtifactResult, Difference, GateResult
 
+
 def reference_of(recipe: Recipe, artifact: str) -> str | None:
     """What an artifact's metrics are compared with: the `against` of its gate, else the baseline; None for itself."""
     named = [gate.against for gate in recipe.gates if gate.artifact == artifact and gate.against]
@@ -66,7 +67,9 @@ def _quality(gate: Gate, against: str, evidence: Evidence) -> Iterator[GateResul
     if gate.max_size_mb is not None:
         yield _verdict(gate, "max_size_mb", "size", ours.size_mb, gate.max_size_mb)
     if gate.max_size_ratio is not None:
-        yield _verdict(gate, "max_size_ratio", f"size over {against}", ours.size_mb / theirs.size_mb, gate.max_size_ratio)
+        yield _verdict(
+            gate, "max_size_ratio", f"size over {against}", ours.size_mb / theirs.size_mb, gate.max_size_ratio
+        )
 
 
 def _speed(gate: Gate, against: str, evidence: Evidence) -> Iterator[GateResult]:
@@ -79,7 +82,9 @@ def _speed(gate: Gate, against: str, evidence: Evidence) -> Iterator[GateResult]
         yield _verdict(gate, "min_speedup", f"speed-up over {against}", value, gate.min_speedup)
     for percent, bound in ((50, gate.max_p50_ms), (99, gate.max_p99_ms)):
         if bound is not None:
-            yield _verdict(gate, f"max_p{percent}_ms", f"p{percent} latency", _slowest(gate, ours, percent, evidence), bound)
+            yield _verdict(
+                gate, f"max_p{percent}_ms", f"p{percent} latency", _slowest(gate, ours, percent, evidence), bound
+            )
 
 
 def _slowest(gate: Gate, timings: Timings, percent: int, evidence: Evidence) -> float:
@@ -108,7 +113,12 @@ def _default_gates(recipe: Recipe, evidence: Evidence) -> Iterator[GateResult]:
             continue
         ratio = speedup_over(evidence.timings[source], evidence.timings[name], evidence.seed).value
         yield GateResult(
-            name=f"not slower than {source}", artifact=name, kind="not_slower", bound=1.0, value=ratio, passed=ratio >= 1
+            name=f"not slower than {source}",
+            artifact=name,
+            kind="not_slower",
+            bound=1.0,
+            value=ratio,
+            passed=ratio >= 1,
         )
 
 

@@ -14,8 +14,8 @@ from hfcompress.extras import require
 from hfcompress.models.folder import check_safe, files_of, label_names, read_config, resolve, task_of
 from hfcompress.models.layers import architecture_of, check_layers
 from hfcompress.pipeline.dispatch import code_of
-from hfcompress.recipe.graph import inputs_of, stage_order
 from hfcompress.recipe.data import Split
+from hfcompress.recipe.graph import inputs_of, stage_order
 from hfcompress.recipe.recipe import SOURCE, Recipe
 from hfcompress.recipe.schema import ModelRef
 from hfcompress.recipe.stages import DistillConfig, QuantizeConfig
@@ -144,7 +144,11 @@ def _check_heads(plan: Plan) -> None:
                 f"stages.{name} takes `source`, but {recipe.model.id} has no head for {recipe.task} with these labels; "
                 "put a `finetune` stage before it, or give a model that is fine-tuned for the task"
             )
-    compared = {recipe.baseline_name, *(gate.against for gate in recipe.gates), *(gate.artifact for gate in recipe.gates)}
+    compared = {
+        recipe.baseline_name,
+        *(gate.against for gate in recipe.gates),
+        *(gate.artifact for gate in recipe.gates),
+    }
     if SOURCE in compared:
         raise InputError(
             f"`source` is compared with, but {recipe.model.id} has no head for {recipe.task} with these labels, so it "
@@ -225,4 +229,3 @@ def needed_bytes(plan: Plan) -> int:
     sizes = estimate_bytes(plan)
     training = [sizes[name] for name in plan.order if plan.recipe.stages[name].config.trains]
     return sum(sizes[name] for name in plan.order) + _CHECKPOINT_FACTOR * max(training, default=0)
-

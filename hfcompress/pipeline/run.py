@@ -10,9 +10,9 @@ from pathlib import Path
 
 from hfcompress.artifact import model_bytes
 from hfcompress.benchmark.session import Timings
+from hfcompress.benchmark.size import integer_operators, parameters
 from hfcompress.benchmark.summary import speed_of
 from hfcompress.host import describe_host, host_id
-from hfcompress.benchmark.size import integer_operators, parameters
 from hfcompress.pipeline.build import Made, Options, build, outside
 from hfcompress.pipeline.folder import RunFolder
 from hfcompress.pipeline.gates import Evidence, judge, reference_of, unpublishable
@@ -155,9 +155,7 @@ class _Run:
         recipe, path = self.plan.recipe, self.folder.timings
         if self.options.fresh:
             path.unlink(missing_ok=True)
-        return timings_of(
-            measured, self.plan.data, self._gates_on, recipe.benchmark, recipe.seed, path, self.progress
-        )
+        return timings_of(measured, self.plan.data, self._gates_on, recipe.benchmark, recipe.seed, path, self.progress)
 
     @property
     def _gates_on(self) -> Split:
@@ -191,7 +189,10 @@ class _Run:
         recipe, made = self.plan.recipe, self.made[name]
         against, evaluate = reference_of(recipe, name), recipe.evaluate
         scored = {split: self._scores(name, against, split) for split in (evaluate.gates_on, evaluate.report_on)}
-        (validation, validation_difference), (metrics, difference) = scored[evaluate.gates_on], scored[evaluate.report_on]
+        (validation, validation_difference), (metrics, difference) = (
+            scored[evaluate.gates_on],
+            scored[evaluate.report_on],
+        )
         stage = recipe.stages.get(name)
         host, baseline = host_id(describe_host()), timings.get(recipe.baseline_name)
         speed = speed_of(timings[name], baseline, host, recipe.seed) if name in timings else None

@@ -24,7 +24,12 @@ def score(predictions: Predictions, metrics: Sequence[Metric], split: Split, see
 
 
 def compare(
-    answers: Mapping[str, Predictions], name: str, against: str | None, metrics: Sequence[Metric], split: Split, seed: int
+    answers: Mapping[str, Predictions],
+    name: str,
+    against: str | None,
+    metrics: Sequence[Metric],
+    split: Split,
+    seed: int,
 ) -> dict[str, Difference]:
     """Paired difference of every metric, `name` less `against`, on the same rows; nothing without a reference."""
     if against is None or against not in answers:

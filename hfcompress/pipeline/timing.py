@@ -21,7 +21,13 @@ from hfcompress.tasks.data import Data
 
 
 def timings_of(
-    made: Mapping[str, Made], data: Data, split: Split, config: BenchmarkConfig, seed: int, path: Path, progress: Progress
+    made: Mapping[str, Made],
+    data: Data,
+    split: Split,
+    config: BenchmarkConfig,
+    seed: int,
+    path: Path,
+    progress: Progress,
 ) -> dict[str, Timings]:
     """Time every artifact in one interleaved session, unless `path` holds one of the same artifacts, data and host.
 
@@ -44,7 +50,12 @@ def timings_of(
     first = next(iter(made.values())).artifact
     threads = config.threads or usable_cores()
     timings = time_interleaved(
-        subjects, grid(data.task, first, config, seed), stream(data, first, split, config, seed), config, threads, progress
+        subjects,
+        grid(data.task, first, config, seed),
+        stream(data, first, split, config, seed),
+        config,
+        threads,
+        progress,
     )
     _write(path, key, timings)
     return timings

@@ -11,7 +11,6 @@ import numpy as np
 
 from hfcompress.errors import ModelError, ProviderError
 from hfcompress.extras import require
-from hfcompress.host import usable_cores
 from hfcompress.runtimes.base import check_inputs
 
 CPU = "CPUExecutionProvider"
@@ -53,7 +52,7 @@ class OnnxRuntime:
         # A machine that only serves has ONNX Runtime without Optimum, and that is enough here.
         if importlib.util.find_spec("onnxruntime") is None:
             require("onnxruntime", "running an ONNX artifact")
-        self.threads = threads or usable_cores()
+        self.threads = threads or _all_cores()
         self.name = f"onnxruntime:{provider}"
         self._session = _open_session(graph_in(path), provider, self.threads, provider_options)
         self._dtypes = {node.name: _DTYPES.get(node.type) for node in self._session.get_inputs()}
@@ -69,6 +68,13 @@ class OnnxRuntime:
         check_inputs(batch, self._dtypes, self.name)
         inputs = {name: np.asarray(batch[name], dtype=dtype) for name, dtype in self._dtypes.items()}
         return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
+
+
+def _all_cores() -> int:
+    # Imported late: it brings pydantic, which the peak memory of a worker that is told its threads should not hold.
+    from hfcompress.host import usable_cores
+
+    return usable_cores()
 
 
 def graph_in(path: Path) -> Path:
