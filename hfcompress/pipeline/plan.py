@@ -189,7 +189,7 @@ def _check_outside_teacher(plan: Plan, stage: str, teacher: str) -> None:
     if [name.casefold() for name in names] != [name.casefold() for name in plan.data.labels.names]:
         raise ModelError(
             f"stages.{stage}: teacher and student label their outputs differently: {teacher} has {', '.join(names)}, "
-            f"the student {', '.join(plan.data.labels.names)}; choose a teacher with the student's labels in their order"
+            f"the student {', '.join(plan.data.labels.names)}; choose a teacher with the same labels in the same order"
         )
     reason = task.check_compatible(task.load_processor(plan.source.path), task.load_processor(folder))
     if reason is not None:
