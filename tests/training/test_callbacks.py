@@ -7,13 +7,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import tiny_bert
 from transformers import PrinterCallback, ProgressCallback
 
 from hfcompress.errors import TrainingDivergedError
 from hfcompress.training.callbacks import ProgressBarCallback, remove_default_progress_
 from hfcompress.training.teachers import Teacher
 from hfcompress.training.trainer import DistillationTrainer
+from tests.training.toy import tiny_bert
 
 Make = Callable[..., DistillationTrainer]
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import tiny_bert
 from transformers import TrainerCallback
 
 from hfcompress.errors import TrainingDivergedError
@@ -17,6 +16,7 @@ from hfcompress.training.checkpoints import newest_intact
 from hfcompress.training.parts import non_finite_tensor
 from hfcompress.training.teachers import Teacher
 from hfcompress.training.trainer import DistillationTrainer
+from tests.training.toy import tiny_bert
 
 Make = Callable[..., DistillationTrainer]
 

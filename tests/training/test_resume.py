@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import PowerCut, PowerCutError, sentence_pairs, tiny_bert, tiny_trainer
 from safetensors.torch import load_file
 from transformers import Trainer
 
 from hfcompress.training import trainer as trainer_module
 from hfcompress.training.checkpoints import newest_intact, verify
 from hfcompress.training.trainer import DistillationTrainer
+from tests.training.toy import PowerCut, PowerCutError, sentence_pairs, tiny_bert, tiny_trainer
 
 Make = Callable[..., DistillationTrainer]
 

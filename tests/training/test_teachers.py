@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import collate, sentence_pairs, tiny_bert, tiny_distilbert
 from transformers import ViTConfig, ViTForImageClassification
 
 from hfcompress.errors import InputError
 from hfcompress.training.teachers import Teacher, inputs_of
+from tests.training.toy import collate, sentence_pairs, tiny_bert, tiny_distilbert
 
 
 def test_each_model_gets_what_its_forward_names() -> None:

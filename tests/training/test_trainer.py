@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import VOCABULARY, collate, logged, sentence_pairs, tiny_bert, tiny_distilbert
 from torch.nn import functional
 from transformers import PreTrainedModel, Trainer
 
@@ -17,6 +16,7 @@ from hfcompress.training.losses import soft_target_kl
 from hfcompress.training.sampler import LengthGroupedSampler, ShuffledSampler
 from hfcompress.training.teachers import Teacher
 from hfcompress.training.trainer import DistillationTrainer
+from tests.training.toy import VOCABULARY, collate, logged, sentence_pairs, tiny_bert, tiny_distilbert
 
 Make = Callable[..., DistillationTrainer]
 

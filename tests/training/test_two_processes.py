@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import torch
-import two_processes
 
 from hfcompress.training.checkpoints import MANIFEST, verify
+from tests.training import two_processes
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from conftest import PowerCut, PowerCutError, logged, sentence_pairs, tiny_bert, tiny_distilbert, tiny_trainer
 
 from hfcompress.training.checkpoints import newest_intact
 from hfcompress.training.trainer import DistillationTrainer
+from tests.training.toy import PowerCut, PowerCutError, logged, sentence_pairs, tiny_bert, tiny_distilbert, tiny_trainer
 
 PARTS = ("loss", "loss_kl", "loss_label", "grad_norm")
 
