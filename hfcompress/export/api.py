@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hfcompress.artifact import writing
+from hfcompress.artifact import check_replaceable, writing
 from hfcompress.errors import InputError
 from hfcompress.export.check import Agreement, compare
 from hfcompress.export.optimum import export_with_optimum
@@ -42,7 +42,7 @@ def export_onnx(
         tolerance: largest accepted |ONNX Runtime - PyTorch| of any logit.
 
     Raises:
-        InputError: the folder cannot be exported.
+        InputError: the folder cannot be exported, or `out` holds what is not a model.
         NumericalMismatchError: the exported model answers otherwise; nothing is written.
     """
     folder = Path(model)
@@ -50,6 +50,7 @@ def export_onnx(
     task = task_of(read_config(folder))
     if task is None:
         raise InputError(f"{folder} has no head for a task that hfcompress knows; fine-tune it first")
+    check_replaceable(Path(out), folder)
     with writing(Path(out)) as temporary:
         export_with_optimum(folder, temporary, task, opset)
         batches = _batches(folder, get_task(task), examples)

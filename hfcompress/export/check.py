@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from hfcompress.errors import NumericalMismatchError
+from hfcompress.errors import InputError, NumericalMismatchError
 
 
 class Predicts(Protocol):
@@ -37,6 +37,7 @@ def compare(
     """Compare every named output on every batch.
 
     Raises:
+        InputError: there are no batches, so nothing would be proved.
         NumericalMismatchError: an output is missing, has another shape, is not finite, or differs by more than
             `tolerance`; names the output, the batch's shape and the rows.
     """
@@ -46,11 +47,17 @@ def compare(
         for name, reference in expected.predict(batch).items():
             largest = max(largest, _difference(name, reference, theirs, batch, tolerance))
         count += 1
+    if count == 0:
+        raise InputError("there are no rows to compare the exported model with PyTorch on; give some")
     return Agreement(largest, count)
 
 
 def _difference(
-    name: str, reference: np.ndarray, outputs: Mapping[str, np.ndarray], batch: Mapping[str, np.ndarray], tolerance: float
+    name: str,
+    reference: np.ndarray,
+    outputs: Mapping[str, np.ndarray],
+    batch: Mapping[str, np.ndarray],
+    tolerance: float,
 ) -> float:
     shapes = {key: value.shape for key, value in batch.items() if key not in ("labels", "row_id")}
     if name not in outputs:
@@ -59,7 +66,8 @@ def _difference(
         raise NumericalMismatchError(
             f"the exported model's `{name}` has shape {outputs[name].shape}, PyTorch's {reference.shape}, on {shapes}"
         )
-    apart = np.abs(outputs[name].astype(np.float64) - reference.astype(np.float64))
+    with np.errstate(invalid="ignore"):  # infinity - infinity is NaN, which is refused
+        apart = np.abs(outputs[name].astype(np.float64) - reference.astype(np.float64))
     if not np.isfinite(apart).all() or apart.max(initial=0.0) > tolerance:
         row = int(np.argmax(np.nan_to_num(apart, nan=np.inf).reshape(len(apart), -1).max(axis=1)))
         raise NumericalMismatchError(

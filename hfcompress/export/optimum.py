@@ -27,7 +27,12 @@ def export_with_optimum(source: Path, out: Path, task: TaskName, opset: int | No
         with _quiet():
             # Its own validation uses dummy inputs and only warns: ours compares real rows and fails.
             main_export(
-                str(source), str(out), task=task, opset=opset, do_validation=False, local_files_only=True,
+                str(source),
+                str(out),
+                task=task,
+                opset=opset,
+                do_validation=False,
+                local_files_only=True,
                 library_name="transformers",
             )
     except (ValueError, KeyError, NotImplementedError, RuntimeError) as error:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from hfcompress.artifact import Artifact
+from hfcompress.errors import NumericalMismatchError
 from hfcompress.export.check import Agreement, compare
 from hfcompress.export.optimum import export_with_optimum
+from hfcompress.export.shorten import shorten
+from hfcompress.onnx_graph.operators import model_file
 from hfcompress.recipe.stages import ExportConfig
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.runtimes.torch import TorchRuntime
@@ -25,20 +29,48 @@ _ROWS_EACH = 32
 
 def export(config: ExportConfig, inputs: Inputs, run: Run) -> Artifact:
     """Export the source, and compare its logits with PyTorch's on real validation rows."""
-    export_with_optimum(inputs.source.path, run.out, run.task, config.opset)
-    agreement = check_export(inputs.source.path, run.out, run, config.tolerance)
+    source = inputs.source.path
+    export_with_optimum(source, run.out, run.task, config.opset)
+    agreement = check_export(source, OnnxRuntime(run.out), run, config.tolerance)
+    moved = 0
+    if config.first_token_only:
+        moved, agreement = _first_token_only(source, run, config.tolerance, agreement)
     logger.info("%s: logits differ by at most %.2g on %d batches", run.name, agreement.largest, agreement.batches)
-    details = {"tolerance": config.tolerance, "largest_difference": agreement.largest, "batches": agreement.batches}
-    return Artifact(run.out, "onnx", details=details)
+    return Artifact(
+        run.out,
+        "onnx",
+        details={
+            "tolerance": config.tolerance,
+            "largest_difference": agreement.largest,
+            "batches": agreement.batches,
+            "first_token_nodes": moved,
+        },
+    )
 
 
-def check_export(source: Path, exported: Path, run: Run, tolerance: float) -> Agreement:
+def _first_token_only(source: Path, run: Run, tolerance: float, before: Agreement) -> tuple[int, Agreement]:
+    """Rewrite the graph in `run.out` where that is possible and the logits stay; how many nodes changed."""
+    graph = model_file(run.out)
+    shorter = run.work / graph.name
+    moved = shorten(run.out, shorter)
+    if moved == 0:
+        return 0, before
+    try:
+        agreement = check_export(source, OnnxRuntime(shorter), run, tolerance)
+    except NumericalMismatchError as error:
+        logger.warning("%s: the last layer is computed for every token, since otherwise %s", run.name, error)
+        return 0, before
+    shutil.move(shorter, graph)
+    return moved, agreement
+
+
+def check_export(source: Path, exported: OnnxRuntime, run: Run, tolerance: float) -> Agreement:
     """Compare an exported model with its source on validation rows of several lengths and batch sizes.
 
     Raises:
         NumericalMismatchError: they differ by more than `tolerance`.
     """
-    return compare(TorchRuntime(source, run.task), OnnxRuntime(exported), _batches(source, run), tolerance)
+    return compare(TorchRuntime(source, run.task), exported, _batches(source, run), tolerance)
 
 
 def _batches(source: Path, run: Run) -> Iterator[dict[str, np.ndarray]]:

@@ -40,13 +40,29 @@ def integer_operator_count(path: Path) -> int:
     return sum(counts[name] for name in INTEGER_OPERATORS)
 
 
+def activation_products(path: Path) -> list[str]:
+    """Names of the `MatMul` nodes of which neither factor is a weight."""
+    graph = _graph(path)
+    weights = {tensor.name for tensor in graph.initializer}
+    weights |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
+    return [node.name for node in graph.node if node.op_type == "MatMul" and not weights & set(node.input)]
+
+
 def parameter_count(path: Path) -> int:
-    """Elements of all weights of a graph: initializers of rank 1 and more, scales and zero points left out."""
-    return sum(
-        int(np.prod(tensor.dims))
-        for tensor in _graph(path).initializer
+    """Elements of all weights of a graph: initializers of rank 1 and more, scales and zero points left out.
+
+    The exporter stores equal weights once and gives the others as an `Identity` of the stored one: each is counted.
+    """
+    graph = _graph(path)
+    sizes = {
+        tensor.name: int(np.prod(tensor.dims))
+        for tensor in graph.initializer
         if len(tensor.dims) > 0 and not tensor.name.endswith(_SCALE_SUFFIXES) and tensor.data_type not in _INDEX_TYPES
-    )
+    }
+    for node in graph.node:  # in topological order
+        if node.op_type == "Identity" and node.input[0] in sizes:
+            sizes[node.output[0]] = sizes[node.input[0]]
+    return sum(sizes.values())
 
 
 _INDEX_TYPES = (6, 7)  # INT32 and INT64: shapes and axes

@@ -87,6 +87,7 @@ def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
     labels, measures_source = _labels(recipe, source, labels_of_data(*_labelled(recipe, rows.splits)))
     data = Data(task, rows, labels, recipe.data.max_length)
     data.check_labels()
+    task.load_processor(source)  # refuses a folder without one
     plan = Plan(
         recipe=recipe,
         order=tuple(stage_order(recipe)),

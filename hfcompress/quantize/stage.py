@@ -1,4 +1,4 @@
-"""The `quantize` stage: Optimum's quantizer with the scheme that the target wants, and a count of what became integer."""
+"""The `quantize` stage: Optimum's quantizer with the scheme that the target wants, and a count of what it did."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from hfcompress.artifact import Artifact, writing
+from hfcompress.artifact import Artifact, check_replaceable, writing
 from hfcompress.errors import StageError
 from hfcompress.extras import require
 from hfcompress.host import describe_host
-from hfcompress.onnx_graph.operators import integer_operator_count, model_file
+from hfcompress.onnx_graph.operators import activation_products, integer_operator_count, model_file
 from hfcompress.quantize.targets import DYNAMIC_OPERATORS, Scheme, scheme_for
 from hfcompress.recipe.stages import QuantizeConfig, Target
 from hfcompress.stage import Inputs, Run
@@ -40,16 +40,17 @@ def quantize_onnx(source: Path | str, out: Path | str, *, target: Target = "auto
         How many operators multiply integers.
 
     Raises:
-        InputError: no graph, or an extra is missing.
+        InputError: no graph, an extra is missing, or `out` holds what is not a model.
         StageError: nothing became integer, or the source is quantized already; nothing is written.
     """
     scheme = scheme_for(target, describe_host().flags)
+    check_replaceable(Path(out), Path(source))
     with writing(Path(out)) as temporary:
         return _counted(quantize_dynamic(Path(source), temporary, scheme, per_channel=per_channel), Path(source))
 
 
 def quantize_dynamic(source: Path, out: Path, scheme: Scheme, *, per_channel: bool) -> Path:
-    """Write `model_quantized.onnx`, `ort_config.json`, the config and the processor into `out`; returns the graph's path.
+    """Write `model_quantized.onnx`, `ort_config.json`, the config and the processor into `out`; gives the graph's path.
 
     Raises:
         ExtraError: Optimum is not installed.
@@ -62,7 +63,7 @@ def quantize_dynamic(source: Path, out: Path, scheme: Scheme, *, per_channel: bo
     if integer_operator_count(graph) > 0:
         raise StageError(f"{source.name} is quantized already; give `from` the fp32 export")
     quantizer = ORTQuantizer.from_pretrained(source, file_name=graph.name)
-    quantizer.quantize(_configuration(scheme, per_channel), save_dir=out, file_suffix="quantized")
+    quantizer.quantize(_configuration(scheme, per_channel, activation_products(graph)), save_dir=out, file_suffix="quantized")
     return model_file(out)
 
 
@@ -70,13 +71,13 @@ def _counted(path: Path, source: Path) -> int:
     count = integer_operator_count(path)
     if count == 0:
         raise StageError(
-            f"quantize found no MatMul with constant weights in {source.name}; INT8 would gain nothing; leave the stage "
-            "out"
+            f"quantize found no MatMul with constant weights in {source.name}; INT8 would gain nothing; leave the "
+            "stage out"
         )
     return count
 
 
-def _configuration(scheme: Scheme, per_channel: bool) -> Any:
+def _configuration(scheme: Scheme, per_channel: bool, excluded: list[str]) -> Any:
     from onnxruntime.quantization import QuantFormat, QuantizationMode, QuantType
     from optimum.onnxruntime.configuration import QuantizationConfig
 
@@ -90,4 +91,6 @@ def _configuration(scheme: Scheme, per_channel: bool) -> Any:
         per_channel=per_channel,
         reduce_range=scheme.reduce_range,
         operators_to_quantize=list(DYNAMIC_OPERATORS),
+        # Both factors of an attention product are activations: quantizing them at run time costs more than it gains.
+        nodes_to_exclude=excluded,
     )

@@ -34,16 +34,14 @@ class Scheme:
     reason: str
 
 
+_SATURATES = "without VNNI two u8 x s8 products are added in 16 bits and saturate: weights of 7 bits fit"
+
 SCHEMES: dict[Cpu, Scheme] = {
     "avx512_vnni": Scheme(
         "avx512_vnni", True, False, "VNNI adds u8 x s8 products in 32 bits: 8-bit signed weights are exact and fastest"
     ),
-    "avx512": Scheme(
-        "avx512", True, True, "without VNNI two u8 x s8 products are added in 16 bits and saturate: weights of 7 bits fit"
-    ),
-    "avx2": Scheme(
-        "avx2", True, True, "without VNNI two u8 x s8 products are added in 16 bits and saturate: weights of 7 bits fit"
-    ),
+    "avx512": Scheme("avx512", True, True, _SATURATES),
+    "avx2": Scheme("avx2", True, True, _SATURATES),
     "arm64": Scheme("arm64", True, False, "dot-product instructions add in 32 bits: 8-bit signed weights are exact"),
 }
 

@@ -123,6 +123,8 @@ class ExportConfig(VerbConfig):
     Attributes:
         opset: ONNX operator set; default: what Optimum takes for the model.
         tolerance: largest accepted |ONNX Runtime - PyTorch| of any logit.
+        first_token_only: compute the last layer for the first token alone where the head reads no other. Exact, and
+            checked like the export itself; a model that it does not fit is left as it is.
     """
 
     consumes: ClassVar[frozenset[Format]] = frozenset({"torch"})
@@ -130,6 +132,7 @@ class ExportConfig(VerbConfig):
 
     opset: Annotated[int, Field(ge=13)] | None = None
     tolerance: PositiveFloat = 1e-3
+    first_token_only: bool = True
 
 
 class QuantizeConfig(VerbConfig):
