@@ -38,12 +38,22 @@ class Data:
         """Encode the labels of every split once, so that a bad one is found before any long work.
 
         Raises:
-            DataError: with the split, the row and the value.
+            DataError: with the split, the row and the value; or splits that number their classes differently.
         """
+        self._check_class_names()
         for split, rows in self.rows.splits.items():
-            for value in rows.unique("label"):
-                if value not in self.labels.ids:
-                    self.labels.encode(list(rows["label"]), f"split `{split}`")
+            if any(value not in self.labels.ids for value in rows.unique("label")):
+                self.labels.encode(list(rows["label"]), f"split `{split}`", list(rows["row_id"]))
+
+    def _check_class_names(self) -> None:
+        # The ids of a `ClassLabel` mean what its own split says they mean.
+        named = {split: getattr(rows.features["label"], "names", None) for split, rows in self.rows.splits.items()}
+        first = next(iter(named))
+        for split, names in named.items():
+            if names != named[first]:
+                raise DataError(
+                    f"split `{split}` has the classes {names} and split `{first}` {named[first]}; give them one order"
+                )
 
     def prepared(self, split: Split, processor: Any) -> Dataset:
         """The rows of a split as model inputs, with `labels` (class ids) and `row_id`."""
@@ -52,17 +62,10 @@ class Data:
         return self.task.prepare(self._encoded(split), processor, self.max_length)
 
     def _encoded(self, split: Split) -> Dataset:
-        import datasets
-
+        # Not `map`, which would copy the images of the split to disk.
         rows = self.rows.splits[split]
-        ids = self.labels.ids
-
-        def encode(batch: dict[str, list[Any]]) -> dict[str, list[int]]:
-            return {"label": [ids[value] for value in batch["label"]]}
-
-        features = rows.features.copy()
-        features["label"] = datasets.Value("int64")
-        return rows.map(encode, batched=True, features=features, desc="encoding labels")
+        encoded = self.labels.encode(list(rows["label"]), f"split `{split}`", list(rows["row_id"]))
+        return rows.remove_columns("label").add_column("label", encoded)
 
     def batches(self, prepared: Dataset, processor: Any, size: int) -> Iterator[dict[str, np.ndarray]]:
         """Batches of at most `size` rows, longest rows first where rows have a length, padded to their longest row."""

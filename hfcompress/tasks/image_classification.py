@@ -34,7 +34,9 @@ class ImageClassification(Task):
         from transformers import AutoImageProcessor
 
         try:
-            return AutoImageProcessor.from_pretrained(folder, local_files_only=True, **_on_pil())
+            return AutoImageProcessor.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False, **_on_pil()
+            )
         except (OSError, ValueError) as error:
             raise ModelError(f"{folder} holds no image processor that can be loaded: {error}") from error
 
@@ -55,7 +57,9 @@ class ImageClassification(Task):
         return collate
 
     def preprocess(self, examples: Sequence[Any], processor: Any, max_length: int) -> dict[str, np.ndarray]:
-        """PIL images, or arrays (H, W) or (H, W, 3) of uint8."""
+        """PIL images, or arrays (H, W) or (H, W, 3) of integers in 0..255."""
+        if len(examples) == 0:
+            raise DataError("no images were given; give at least one")
         images = [_rgb(example) for example in examples]
         pixels = processor(images=images, return_tensors="np")["pixel_values"]
         return {"pixel_values": np.asarray(pixels, dtype=np.float32)}
@@ -89,10 +93,16 @@ def _rgb(example: Any) -> Image:
     from PIL import Image
 
     if isinstance(example, Image.Image):
+        if example.mode.startswith(("I", "F")):
+            raise DataError(f"an image of mode {example.mode!r} has pixels of more than 8 bits; convert it to L or RGB")
         return example.convert("RGB")
     array = np.asarray(example)
-    if array.dtype == object or array.ndim not in (2, 3):
-        raise DataError(f"an image should be a PIL image or an array (H, W) or (H, W, 3), got {type(example).__name__}")
+    if array.ndim not in (2, 3) or array.size == 0 or (array.ndim == 3 and array.shape[2] != 3):
+        got = f"an array {array.shape}" if array.ndim else type(example).__name__
+        raise DataError(f"an image should be a PIL image or an array (H, W) or (H, W, 3), got {got}")
+    if not np.issubdtype(array.dtype, np.integer):
+        # 0.0..1.0 would become black.
+        raise DataError(f"pixels should be integers in 0..255, got {array.dtype}; rescale and round them first")
     if array.min() < 0 or array.max() > 255:
         raise DataError(f"pixels should lie in 0..255, got {array.min()}..{array.max()}; rescale them first")
     return Image.fromarray(array.astype(np.uint8)).convert("RGB")

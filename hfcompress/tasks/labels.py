@@ -26,13 +26,18 @@ class Labels:
     names: tuple[str, ...]
     ids: dict[Any, int]
 
-    def encode(self, raw: Sequence[Any], where: str) -> np.ndarray:
+    def encode(self, raw: Sequence[Any], where: str, row_ids: Sequence[int] | None = None) -> np.ndarray:
         """Raw values to class ids, shape (N,) int64.
+
+        Args:
+            raw: values of the label column.
+            where: what holds them, as the start of a sentence.
+            row_ids: what an error calls the rows; default: their positions.
 
         Raises:
             DataError: a value that no class has, with the row.
         """
-        for row, value in enumerate(raw):
+        for row, value in zip(row_ids or range(len(raw)), raw, strict=True):
             if value not in self.ids:
                 known = ", ".join(repr(value) for value in list(self.ids)[:10])
                 raise DataError(f"{where} holds the label {value!r} in row {row}, which is none of: {known}")
@@ -49,13 +54,15 @@ def labels_of_data(rows: Dataset, where: str) -> Labels:
 
     feature = rows.features["label"]
     if isinstance(feature, datasets.ClassLabel):
+        if feature.num_classes < 2:
+            raise DataError(f"{where} knows a single class, {feature.names}; classification needs two or more")
         return Labels(tuple(feature.names), {index: index for index in range(feature.num_classes)})
     values = set(rows.unique("label"))
     if None in values:
         raise DataError(f"{where} has rows without a label; remove them or fill them in")
     if all(isinstance(value, str) for value in values):
         names = tuple(sorted(values))
-    elif all(isinstance(value, int) for value in values):
+    elif all(isinstance(value, int) and not isinstance(value, bool) for value in values):
         names = _integer_names(values, where)
     else:
         kinds = sorted({type(value).__name__ for value in values})
@@ -86,11 +93,10 @@ def align(labels: Labels, model_names: Sequence[str]) -> Labels | None:
         names = tuple(labels.names) if _generic(model_names) and len(labels.names) == len(model_names) else model_names
         return Labels(tuple(names), labels.ids)
     order = {name.casefold(): index for index, name in enumerate(model_names)}
-    if any(name.casefold() not in order for name in labels.names):
-        return None
-    return Labels(
-        tuple(model_names), {raw: order[labels.names[index].casefold()] for raw, index in labels.ids.items()}
-    )
+    folded = {name.casefold() for name in labels.names}
+    if len(folded) < len(labels.names) or len(order) < len(model_names) or not folded <= set(order):
+        return None  # two names that differ in case only would become one class
+    return Labels(tuple(model_names), {raw: order[labels.names[index].casefold()] for raw, index in labels.ids.items()})
 
 
 def _generic(names: Sequence[str]) -> bool:

@@ -35,6 +35,8 @@ class ClassificationMetric:
             case "f1_macro":
                 return float(metrics.f1_score(labels, predictions, average="macro", zero_division=0))
             case "matthews_correlation":
+                if np.union1d(labels, predictions).size < 2:
+                    return 0.0  # as scikit-learn, without its warning for every resample of a bootstrap
                 return float(metrics.matthews_corrcoef(labels, predictions))
             case _:
                 assert_never(self.name)
@@ -54,10 +56,12 @@ def _evaluate_metric(metric: ClassificationMetric) -> evaluate.Metric:
 
     class _Metric(evaluate.Metric):  # type: ignore[misc]  # evaluate is untyped
         def _info(self) -> Any:
-            features = datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")})
+            classes = datasets.Value("int64")
             return evaluate.MetricInfo(
-                description=f"{metric.name}, computed with scikit-learn", citation="", inputs_description="",
-                features=features,
+                description=f"{metric.name}, computed with scikit-learn",
+                citation="",
+                inputs_description="",
+                features=datasets.Features({"predictions": classes, "references": classes}),
             )
 
         def _compute(self, predictions: Any, references: Any) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from hfcompress.errors import ModelError
+from hfcompress.errors import DataError, ModelError
 from hfcompress.recipe.tasks import TaskName
 from hfcompress.tasks.base import Collate, Task
 
@@ -36,8 +36,8 @@ class TextClassification(Task):
         from transformers import AutoTokenizer
 
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError) as error:
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except (OSError, ValueError, TypeError) as error:
             raise ModelError(f"{folder} holds no tokenizer that can be loaded: {error}") from error
         if tokenizer.pad_token_id is None:
             raise ModelError(f"the tokenizer in {folder} has no pad token; set one: tokenizer.pad_token = ...")
@@ -51,7 +51,8 @@ class TextClassification(Task):
             return {**encoded, "length": [len(ids) for ids in encoded["input_ids"]]}
 
         texts = [name for name in ("text", "text_pair") if name in rows.column_names]
-        return rows.map(tokenize, batched=True, remove_columns=texts, desc="tokenizing").rename_column("label", "labels")
+        tokenized = rows.map(tokenize, batched=True, remove_columns=texts, desc="tokenizing")
+        return tokenized.rename_column("label", "labels")
 
     def collate(self, processor: Any) -> Collate:
         """Pads on the tokenizer's side with its own padding values."""
@@ -68,11 +69,9 @@ class TextClassification(Task):
         return collate
 
     def preprocess(self, examples: Sequence[Any], processor: Any, max_length: int) -> dict[str, np.ndarray]:
-        """Strings, or (text, text_pair) tuples."""
-        pairs = [(example, None) if isinstance(example, str) else tuple(example) for example in examples]
-        seconds = [pair for _, pair in pairs if pair is not None]
-        encoded = _encode(processor, [text for text, _ in pairs], seconds or None, max_length)
-        rows = [{name: encoded[name][row] for name in _INPUTS} for row in range(len(pairs))]
+        """Strings, or (text, text_pair) tuples: all examples the one or all the other."""
+        encoded = _encode(processor, *_columns(examples), max_length)
+        rows = [{name: encoded[name][row] for name in _INPUTS} for row in range(len(examples))]
         return self.collate(processor)(rows)
 
     def grid_batch(self, processor: Any, batch: int, sequence: int, seed: int) -> dict[str, np.ndarray]:
@@ -90,6 +89,23 @@ class TextClassification(Task):
         if student.all_special_ids != teacher.all_special_ids:
             return "their tokenizers have other special tokens; choose a teacher with the student's tokenizer"
         return None
+
+
+def _columns(examples: Sequence[Any]) -> tuple[list[str], list[str] | None]:
+    """Texts and, for pairs, their second texts.
+
+    Raises:
+        DataError: no examples, or some that are neither a string nor a pair of strings, or both kinds.
+    """
+    if isinstance(examples, str) or not examples:
+        raise DataError(f"examples should be a list of strings or of pairs of strings, got {examples!r}")
+    if all(isinstance(example, str) for example in examples):
+        return list(examples), None
+    for example in examples:
+        pair = () if isinstance(example, str) else tuple(example)
+        if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise DataError(f"an example should be a string, or all of them pairs of strings, got {example!r}")
+    return [first for first, _ in examples], [second for _, second in examples]
 
 
 def _encode(tokenizer: Any, texts: list[str], pairs: list[str] | None, max_length: int) -> dict[str, list[list[int]]]:
