@@ -39,7 +39,7 @@ def resolve(model: ModelRef) -> Path:
     try:
         return Path(snapshot_download(model.id, revision=model.revision, allow_patterns=list(MODEL_FILES)))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"model {model.id!r} is no local folder and could not be had from the Hub: {reason}; "
             "check the spelling, the network, or log in with `hf auth login` where the model is gated"
@@ -71,8 +71,9 @@ def check_safe(folder: Path, *, trust_remote_code: bool = False) -> None:
         ModelError: with the file or the class, and the way out.
     """
     config = read_config(folder)
-    if "auto_map" in config and not trust_remote_code:
-        code = ", ".join(str(value) for value in config["auto_map"].values())
+    own_code = config.get("auto_map")
+    if own_code and not trust_remote_code:
+        code = ", ".join(map(str, own_code.values())) if isinstance(own_code, dict) else str(own_code)
         raise ModelError(
             f"{folder} asks to run its own code ({code}); read that code, and pass --trust-remote-code if you trust it"
         )

@@ -36,7 +36,7 @@ def check_layers(config: Any, layers: Sequence[int]) -> None:
         InputError: with the index and the range.
     """
     count = getattr(config, architecture_of(config.model_type).count)
-    beyond = [index for index in layers if index >= count]
+    beyond = [index for index in layers if not 0 <= index < count]
     if beyond:
         raise InputError(
             f"keep_layers asks for layer {beyond[0]}, but the model has {count} layers (0 to {count - 1}); "
@@ -52,7 +52,8 @@ def keep_layers(model: PreTrainedModel, layers: Sequence[int]) -> PreTrainedMode
         layers: indices into its encoder layers.
 
     Returns:
-        A model of the same class with `len(layers)` layers and a config that says so. Its weights are copies.
+        A model of the same class and mode (training or eval) with `len(layers)` layers and a config that says so. Its
+        weights are copies.
 
     Raises:
         InputError: an unknown family, or an index out of range.
@@ -64,6 +65,7 @@ def keep_layers(model: PreTrainedModel, layers: Sequence[int]) -> PreTrainedMode
     student = type(model)(config)
     weights = select_layers(model.state_dict(), stem_of(model, architecture), layers)
     student.load_state_dict(weights, strict=True)
+    student.train(model.training)
     return student
 
 

@@ -28,18 +28,34 @@ def load_model(
         trust_remote_code: whether the model may bring its own code.
 
     Raises:
-        ModelError: unsafe, without the task's head, or not loadable.
+        ModelError: unsafe, without the task's head or some of its weights, or not loadable.
     """
+    from safetensors import SafetensorError
+
     check_safe(folder, trust_remote_code=trust_remote_code)
     if labels is None:
         check_head(folder, task)
     try:
-        model: PreTrainedModel = get_task(task).model_class().from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, trust_remote_code=trust_remote_code, **_head(labels)
+        model, found = (
+            get_task(task)
+            .model_class()
+            .from_pretrained(
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=trust_remote_code,
+                output_loading_info=True,
+                **_head(labels),
+            )
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(f"{folder} could not be loaded for {task}: {error}") from error
-    return model.float().eval()
+    if labels is None and found["missing_keys"]:
+        # Transformers draws them at random, with a warning.
+        missing = sorted(found["missing_keys"])
+        raise ModelError(f"{folder} lacks {len(missing)} weights of its model ({missing[0]}, ...); copy it again whole")
+    loaded: PreTrainedModel = model.float().eval()
+    return loaded
 
 
 def _head(labels: Sequence[str] | None) -> dict[str, Any]:
@@ -49,6 +65,7 @@ def _head(labels: Sequence[str] | None) -> dict[str, Any]:
         "num_labels": len(labels),
         "id2label": dict(enumerate(labels)),
         "label2id": {name: index for index, name in enumerate(labels)},
+        "problem_type": "single_label_classification",  # the source's own may be another
         "ignore_mismatched_sizes": True,
     }
 
