@@ -147,6 +147,21 @@ def damage(folder: Path, manifest: Manifest) -> str | None:
     return f"{extra[0]} was added" if extra else None
 
 
+def check_replaceable(folder: Path, source: Path) -> None:
+    """Refuse an output folder whose replacement would delete what the user did not mean.
+
+    Raises:
+        InputError: it holds `source`, or it has contents and is no model folder.
+    """
+    out = folder.expanduser().resolve()
+    if out in (source.resolve(), *source.resolve().parents):
+        raise InputError(f"{folder} holds the source {source}, and would be replaced as a whole; name a folder beside it")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{folder} is a file; name a folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / "config.json").is_file():
+        raise InputError(f"{folder} has contents and is no model folder, and would be replaced as a whole; name a new one")
+
+
 @contextmanager
 def writing(folder: Path) -> Iterator[Path]:
     """A temporary sibling of `folder` that takes its place when the block ends well, and vanishes otherwise.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-#: BERT's name of each weight -> DistilBERT's (Sanh et al. 2019, section 3: the student is initialised from its teacher).
+#: BERT's name of each weight -> DistilBERT's (Sanh et al. 2019, section 3: the student starts from its teacher).
 _DISTILBERT_LAYER = {
     "attention.self.query": "attention.q_lin",
     "attention.self.key": "attention.k_lin",
@@ -82,7 +82,7 @@ def _distilbert_config(bert: Any) -> dict[str, Any]:
         "activation": bert.hidden_act,
         "dropout": bert.hidden_dropout_prob,
         "attention_dropout": bert.attention_probs_dropout_prob,
-        "seq_classif_dropout": bert.classifier_dropout or bert.hidden_dropout_prob,
+        "seq_classif_dropout": bert.hidden_dropout_prob if bert.classifier_dropout is None else bert.classifier_dropout,
         "pad_token_id": bert.pad_token_id,
         "id2label": bert.id2label,
         "label2id": bert.label2id,
@@ -107,4 +107,5 @@ def _load(student: PreTrainedModel, weights: Mapping[str, torch.Tensor]) -> None
     missing, unexpected = student.load_state_dict(weights, strict=False)
     wrong = [name for name in missing if not name.endswith("position_ids")] + list(unexpected)
     if wrong:
-        raise StageError(f"BERT's weights do not cover DistilBERT's: {', '.join(wrong[:5])}; this is a defect, report it")
+        names = ", ".join(wrong[:5])
+        raise StageError(f"BERT's weights do not cover DistilBERT's: {names}; this is a defect, report it")
