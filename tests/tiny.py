@@ -106,14 +106,14 @@ def save_digits(folder: Path, *, train: int = 300, validation: int = 100, test: 
 
 def text_recipe(model: Path, data: Path, **changes: Any) -> dict[str, Any]:
     """A whole tiny recipe of text classification: finetune, distil, export, quantize."""
-    training = {"num_train_epochs": 1, "per_device_train_batch_size": 8, "learning_rate": 5e-3, "bf16": False}
+    training = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 5e-3, "bf16": False}
     return {
         "name": "tiny",
         "task": "text-classification",
         "model": str(model),
         "data": {"path": str(data), "max_length": 32},
         "stages": {
-            "teacher": {"finetune": {"training": {**training, "num_train_epochs": 2}}},
+            "teacher": {"finetune": {"training": training}},
             "student": {"distill": {"student": {"keep_layers": [0, 2]}, "training": training}},
             "onnx": {"export": {}},
             "int8": {"quantize": {"allow_slower": True}},

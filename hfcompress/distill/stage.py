@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 
     from hfcompress.tasks.base import Collate
     from hfcompress.training.arguments import DistillationArguments
+    from hfcompress.training.teachers import Teacher
 
 logger = logging.getLogger(__name__)
+
+#: Rows of one call while the teacher is asked about all of them.
+_RECORDED_AT_ONCE = 32
 
 
 def finetune(config: FinetuneConfig, inputs: Inputs, run: Run) -> Artifact:
@@ -39,7 +43,27 @@ def distill(config: DistillConfig, inputs: Inputs, run: Run) -> Artifact:
     student = make_student(source, config.student)
     teacher = load_model(inputs.teachers[0].path, run.task, trust_remote_code=run.trust_remote_code)
     weights = {"temperature": config.temperature, "kl_weight": config.kl_weight, "label_weight": config.label_weight}
-    return _train(student, teacher, processor, _arguments(run, {**weights, **config.training}), run)
+    arguments = _arguments(run, {**weights, **config.training})
+    return _train(student, _teacher(teacher, processor, arguments, run), processor, arguments, run)
+
+
+def _teacher(model: PreTrainedModel, processor: Any, arguments: DistillationArguments, run: Run) -> Teacher:
+    """The teacher, asked once about every row where training would ask it again in each epoch."""
+    from hfcompress.training.recorded_teacher import RecordedTeacher, read_recorded, record_logits, write_recorded
+    from hfcompress.training.teachers import Teacher
+
+    teacher = Teacher(model)
+    if arguments.max_steps > 0 or arguments.num_train_epochs <= 1 or arguments.kl_weight == 0:
+        return teacher
+    path = run.work / "teacher_logits.npz"  # of this stage key, so of this teacher and these rows
+    recorded = read_recorded(path)
+    if recorded is None:
+        teacher.to(arguments.device)
+        rows = run.data.prepared("train", processor)
+        with run.progress.bar(f"{run.name}: teacher's logits", len(rows)) as bar:
+            recorded = record_logits(teacher, run.data.batches(rows, processor, _RECORDED_AT_ONCE), bar)
+        write_recorded(path, *recorded)
+    return RecordedTeacher(model, *recorded)
 
 
 def _seeded_processor(inputs: Inputs, run: Run) -> Any:
@@ -62,7 +86,7 @@ def _arguments(run: Run, fields: dict[str, Any]) -> DistillationArguments:
 
 
 def _train(
-    model: PreTrainedModel, teacher: PreTrainedModel | None, processor: Any, arguments: DistillationArguments, run: Run
+    model: PreTrainedModel, teacher: Teacher | None, processor: Any, arguments: DistillationArguments, run: Run
 ) -> Artifact:
     from hfcompress.training.callbacks import ProgressBarCallback, remove_default_progress_
     from hfcompress.training.checkpoints import newest_intact

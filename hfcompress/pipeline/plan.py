@@ -187,7 +187,7 @@ def _check_outside_teacher(plan: Plan, stage: str, teacher: str) -> None:
     if task_of(config) != task.name:
         raise ModelError(f"stages.{stage}: the teacher {teacher} has no head for {task.name}")
     names = label_names(config)
-    if [name.casefold() for name in names] != [name.casefold() for name in plan.data.labels.names]:
+    if names != plan.data.labels.names:
         raise ModelError(
             f"stages.{stage}: teacher and student label their outputs differently: {teacher} has {', '.join(names)}, "
             f"the student {', '.join(plan.data.labels.names)}; choose a teacher with the same labels in the same order"
