@@ -101,6 +101,7 @@ class ArtifactResult(Speed):
         validation: on `gates_on`.
         difference: paired, against the gate's reference or the baseline, on `report_on`.
         validation_difference: likewise on `gates_on`.
+        parents: the artifacts that it was made from, teachers included; empty when nobody said.
         publishable: False when a gate of it or of one of its ancestors failed.
         measurements: the same figures for further hosts.
     """
@@ -117,6 +118,7 @@ class ArtifactResult(Speed):
     validation: dict[str, Interval] = Field(default_factory=dict)
     difference: dict[str, Difference] = Field(default_factory=dict)
     validation_difference: dict[str, Difference] = Field(default_factory=dict)
+    parents: tuple[str, ...] = ()
     publishable: bool = True
     measurements: tuple[Speed, ...] = ()
 
