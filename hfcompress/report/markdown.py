@@ -1,0 +1,62 @@
+"""Tables and the whole report as GitHub Markdown."""
+
+from __future__ import annotations
+
+import re
+
+from hfcompress.report.detail import host_lines, hosts_table, latency_grid, metrics_table, seconds_table
+from hfcompress.report.gates import gates_table, summary
+from hfcompress.report.grid import Table
+from hfcompress.report.table import headline_table
+from hfcompress.results import Results
+
+_SPECIAL = re.compile(r"([\\|`*<])")
+
+
+def markdown_table(table: Table) -> str:
+    """The columns and rows, without title and notes."""
+    titles = [_escaped(str(column)) for column in table.columns]
+    rules = ["---:" if column.numeric else "---" for column in table.columns]
+    rows = [[_escaped(str(cell)) for cell in row] for row in table.rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [titles, rules, *rows])
+
+
+def markdown_report(results: Results, plot: str | None) -> str:
+    """The whole report.
+
+    Args:
+        results: what was measured.
+        plot: the plot's file name beside the report; None: no plot.
+    """
+    headline = headline_table(results)
+    sections = [f"# {_escaped(headline.title)}", f"**{summary(results)}.**", *_with_notes(headline)]
+    if plot is not None:
+        sections.append(f"![{_escaped(results.metric)} against throughput]({plot})")
+    if results.gates:
+        sections += ["## Gates", *_with_notes(gates_table(results))]
+    for table in (latency_grid(results), metrics_table(results), hosts_table(results), seconds_table(results)):
+        if table.rows:
+            sections += [f"## {table.title}", *_with_notes(table)]
+    sections += ["## Host", *(_escaped(line) for line in host_lines(results)), *_reproduce(results)]
+    return "\n\n".join(sections) + "\n"
+
+
+def _with_notes(table: Table) -> list[str]:
+    notes = "\n".join(f"- {_escaped(note)}" for note in table.notes)
+    return [part for part in (markdown_table(table), _escaped(table.caption), notes) if part]
+
+
+def _reproduce(results: Results) -> list[str]:
+    if all(artifact.path is None for artifact in results.artifacts):
+        return []  # models that were measured without a recipe
+    return [
+        "## How to reproduce",
+        "`recipe.yaml` beside this file is the recipe as it was run, overrides included. Where the run was started:",
+        "```sh\nhfcompress run THIS_FOLDER/recipe.yaml --out ANOTHER_FOLDER   # everything again\n"
+        "hfcompress report THIS_FOLDER                                 # this report again, from results.json\n```",
+        "Every figure here is in `results.json`; the outputs for every row are in `predictions/`.",
+    ]
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
