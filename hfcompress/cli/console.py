@@ -6,7 +6,7 @@ import io
 import os
 import sys
 import time
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack, redirect_stdout, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -101,4 +101,12 @@ class Session:
 def stdout_console() -> Console:
     """For tables: as wide as the terminal; wide where there is none, unless COLUMNS says how wide."""
     narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(highlight=False, width=None if narrow else _PIPED_WIDTH)
+    return _TableConsole(highlight=False, width=None if narrow else _PIPED_WIDTH)
+
+
+class _TableConsole(Console):
+    """Ends in silence when its reader goes (`| head`): the exit code stays that of the work."""
+
+    def on_broken_pipe(self) -> None:
+        with suppress(SystemExit):
+            super().on_broken_pipe()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
 import sys
 import time
 import warnings
@@ -250,3 +251,18 @@ def test_a_session_leaves_logging_as_it_was(capsys: pytest.CaptureFixture[str]) 
     with Session("human"):
         assert logging.getLogger().handlers != before
     assert logging.getLogger().handlers == before
+
+
+def test_a_reader_that_goes_away_ends_the_tables_in_silence() -> None:
+    code = (
+        "from hfcompress.cli.console import Session\n"
+        "from tests.report.examples import demo\n"
+        "for _ in range(20): Session('human').show(demo())\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
