@@ -155,11 +155,11 @@ def check_replaceable(folder: Path, source: Path) -> None:
     """
     out = folder.expanduser().resolve()
     if out in (source.resolve(), *source.resolve().parents):
-        raise InputError(f"{folder} holds the source {source}, and would be replaced as a whole; name a folder beside it")
+        raise InputError(f"{folder} holds the source {source} and would be replaced as a whole; name one beside it")
     if out.exists() and not out.is_dir():
         raise InputError(f"{folder} is a file; name a folder")
     if out.is_dir() and any(out.iterdir()) and not (out / "config.json").is_file():
-        raise InputError(f"{folder} has contents and is no model folder, and would be replaced as a whole; name a new one")
+        raise InputError(f"{folder} is no model folder and not empty, and would be replaced; name a new folder")
 
 
 @contextmanager

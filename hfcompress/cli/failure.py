@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
@@ -20,6 +20,9 @@ BAD_INPUT = 2
 INTERNAL = 70
 INTERRUPTED = 130
 TERMINATED = 143
+
+#: Recent versions of Typer carry click within them, older ones use the package: this is the class of either.
+_USAGE_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 _state = {"traceback": False}
 
@@ -51,11 +54,21 @@ def exit_code(error: BaseException) -> int:
     if isinstance(error, typer.Exit):
         return int(error.exit_code)
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return _say("interrupted; run the same command again to go on", INTERRUPTED)
+        return INTERRUPTED
+    if isinstance(error, _USAGE_ERROR):
+        error.show()
+        return BAD_INPUT
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else INTERNAL
     if isinstance(error, Terminated):
         return _say("terminated; run the same command again to go on", TERMINATED)
     hint = "" if _state["traceback"] else "; run again with --debug for the traceback"
     return _say(f"internal error: {type(error).__name__}: {error}{hint}", INTERNAL)
+
+
+def say_interrupted() -> None:
+    """Typer turns Ctrl-C into an exit code before it gets here, so this is said for the code."""
+    _say("interrupted; run the same command again to go on", INTERRUPTED)
 
 
 def _say(message: str, code: int) -> int:

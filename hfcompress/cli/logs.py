@@ -42,7 +42,10 @@ def configure_logging(verbosity: Verbosity, console: Console) -> None:
     reset_logging()
     ours, others = _LEVELS[verbosity]
     root = logging.getLogger()
-    root.addHandler(ConsoleHandler(console))
+    handler = ConsoleHandler(console)
+    # Libraries set levels of their own, which the root's does not change: what is too quiet to show is cut here.
+    handler.setLevel(min(ours, others))
+    root.addHandler(handler)
     root.setLevel(others)
     logging.getLogger("hfcompress").setLevel(ours)
     logging.captureWarnings(True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +88,16 @@ def check_head(folder: Path, task: TaskName) -> None:
 
 
 def save_model(model: PreTrainedModel, processor: Any, folder: Path) -> None:
-    """Write weights (safetensors), config and processor, so that the folder stands on its own."""
+    """Write weights (safetensors), config and processor, so that the folder stands on its own.
+
+    The processor that is written gives only what the model takes: a DistilBERT made from a BERT has BERT's tokenizer,
+    and Transformers' own pipelines would hand it `token_type_ids`.
+    """
     model.save_pretrained(folder)
+    taken = inspect.signature(type(model).forward).parameters
+    named = list(getattr(processor, "model_input_names", ()))
+    if any(name not in taken for name in named):
+        processor = copy.deepcopy(processor)
+        processor.model_input_names = [name for name in named if name in taken]
+        getattr(processor, "init_kwargs", {})["model_input_names"] = processor.model_input_names
     processor.save_pretrained(folder)

@@ -23,8 +23,10 @@ from hfcompress.pipeline.score import compare, score
 from hfcompress.pipeline.timing import timings_of
 from hfcompress.progress import SILENT, Progress
 from hfcompress.recipe.data import Split
+from hfcompress.recipe.graph import inputs_of
 from hfcompress.recipe.loader import dump_recipe, load_recipe
 from hfcompress.recipe.recipe import SOURCE, Recipe
+from hfcompress.report.gates import in_units
 from hfcompress.report.write import write_report
 from hfcompress.results import (
     ArtifactResult,
@@ -147,8 +149,9 @@ class _Run:
             results = [self._result(known, {}) for known in names]
             for gate in judge(self.plan.recipe, self._evidence(results, {})):
                 if gate.artifact == name:
+                    value, bound = in_units(gate)
                     verdict = "passed" if gate.passed else "FAILED"
-                    self.progress.say(f"{name}: gate {verdict}: {gate.name} {gate.value:.3g} (bound {gate.bound:g})")
+                    self.progress.say(f"{name}: gate {verdict}: {gate.name} {value} (bound {bound})")
 
     def _timings(self) -> dict[str, Timings]:
         measured = {name: self.made[name] for name in self.plan.artifacts}
@@ -199,6 +202,7 @@ class _Run:
         return ArtifactResult(
             **(speed.model_dump() if speed else _UNTIMED),
             name=name,
+            parents=inputs_of(recipe, name).artifacts if stage else (),
             stage=stage.verb if stage else None,
             format=made.artifact.format,
             path=f"artifacts/{name}" if stage else None,

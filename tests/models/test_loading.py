@@ -125,3 +125,18 @@ def test_a_pickle_is_refused_before_it_is_read(copied: Path) -> None:
     (copied / "model.safetensors").rename(copied / "pytorch_model.bin")
     with pytest.raises(ModelError, match="pickle"):
         load_model(copied, TASK)
+
+
+def test_a_saved_tokenizer_gives_only_what_the_model_takes(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = tiny.make_tokenizer()
+    tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names  # what is written
+    for family, names in (("bert", {"token_type_ids"}), ("distilbert", set())):
+        save_model(make(family), tokenizer, tmp_path / family)
+        given = AutoTokenizer.from_pretrained(tmp_path / family)("good bad", return_tensors="pt")
+        assert set(given) == {"input_ids", "attention_mask"} | names
+        with torch.inference_mode():
+            load_model(tmp_path / family, TASK)(**given)
+    assert "token_type_ids" in tokenizer.model_input_names, "the caller's tokenizer is left as it is"

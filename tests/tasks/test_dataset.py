@@ -217,9 +217,9 @@ def test_a_folder_of_images_is_read(load: Load, tmp_path: Path) -> None:
 
 def test_the_digest_reads_images_in_batches(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).bytes(200_000)
-    rows = images([{"bytes": noise, "path": None}] * 60)
+    rows = images([{"bytes": noise, "path": None}] * 100)
     DatasetDict({"train": rows}).save_to_disk(str(tmp_path / "few"))
-    DatasetDict({"train": images([{"bytes": noise, "path": None}] * 300)}).save_to_disk(str(tmp_path / "many"))
+    DatasetDict({"train": images([{"bytes": noise, "path": None}] * 500)}).save_to_disk(str(tmp_path / "many"))
     peaks = [_peak(DatasetDict.load_from_disk(str(tmp_path / name))["train"]) for name in ("few", "many")]
     assert peaks[1] < 1.5 * peaks[0], "five times the rows should not need five times the memory"
 

@@ -1,0 +1,188 @@
+"""Every command as a user types it: what it prints, where, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hfcompress.cli import failure, main
+from hfcompress.pipeline import run as pipeline_run
+from hfcompress.recipe import dump_recipe, parse_recipe
+from hfcompress.recipe.yaml_text import write_yaml
+from tests import tiny
+
+Call = Callable[..., int]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Run the command line in this process; gives its exit code."""
+    monkeypatch.setattr(failure, "raise_on_sigterm", lambda: None)
+
+    def run(*arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["hfcompress", *(str(argument) for argument in arguments)])
+        failure.show_traceback(False)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    return run
+
+
+@pytest.fixture
+def recipe(encoder: Path, reviews: Path, tmp_path: Path) -> Path:
+    """A tiny recipe that needs no export."""
+    made = tiny.text_recipe(encoder, reviews)
+    del made["stages"]["onnx"], made["stages"]["int8"]
+    path = tmp_path / "recipe.yaml"
+    path.write_text(write_yaml(made))
+    return path
+
+
+def test_a_run_ends_with_tables_on_stdout_and_zero(call: Call, recipe: Path, tmp_path: Path, capfd: Any) -> None:
+    assert call("run", recipe, "--out", tmp_path / "run") == 0
+    out, err = capfd.readouterr()
+    assert "teacher" in out
+    assert "student" in out
+    assert "teacher: training" in err
+    assert "Traceback" not in err
+    assert {"results.json", "report.md", "pareto.png", "pareto.svg"} <= {p.name for p in (tmp_path / "run").iterdir()}
+    assert call("report", tmp_path / "run") == 0
+    assert capfd.readouterr().out == out
+
+
+def test_a_failed_gate_is_exit_code_one(call: Call, recipe: Path, tmp_path: Path, capfd: Any) -> None:
+    recipe.write_text(recipe.read_text() + "gates:\n  - {artifact: student, min_speedup: 1000}\n")
+    code = call("run", recipe, "--out", tmp_path / "run", "--format", "json")
+    lines = capfd.readouterr().out.splitlines()
+    assert code == failure.GATE_FAILED
+    assert all(isinstance(json.loads(line), dict) for line in lines)
+
+
+def test_quiet_says_nothing(call: Call, recipe: Path, tmp_path: Path, capfd: Any) -> None:
+    override = "stages.teacher.finetune.training.num_train_epochs=1"
+    assert call("run", recipe, "--out", tmp_path / "run", "--format", "quiet", "--set", override) == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_bad_input_is_exit_code_two_and_one_message(call: Call, recipe: Path, capfd: Any) -> None:
+    recipe.write_text(recipe.read_text().replace("keep_layers", "keep_layer"))
+    assert call("run", recipe) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "stages.student.distill.student.keep_layer: unknown key" in err
+    assert "did you mean `keep_layers`?" in err
+    assert "Traceback" not in err
+
+
+def test_debug_shows_the_traceback(call: Call, tmp_path: Path, capfd: Any) -> None:
+    assert call("validate", tmp_path / "none.yaml", "--debug") == 2
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_an_unknown_option_is_exit_code_two(call: Call, recipe: Path, capfd: Any) -> None:
+    assert call("run", recipe, "--fast") == 2
+    assert "--fast" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted; run the same command again to go on"),
+        (failure.Terminated(), 143, "terminated; run the same command again to go on"),
+        (TypeError("a defect"), 70, "internal error: TypeError: a defect; run again with --debug"),
+    ],
+)
+def test_other_ends_have_their_own_codes(
+    call: Call, recipe: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, says: str
+) -> None:
+    def fails(*_arguments: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(pipeline_run, "run_recipe", fails)
+    assert call("run", recipe) == code
+    assert says in capfd.readouterr().err
+
+
+def test_sigterm_ends_a_run_with_143_and_leaves_no_half_artifact(recipe: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hfcompress", "run", str(recipe), "--out", str(tmp_path / "run")]
+    slow = ["--set", "stages.teacher.finetune.training.num_train_epochs=2000"]
+    process = subprocess.Popen([*command, *slow], stderr=subprocess.PIPE, text=True, env=os.environ)
+    artifact = tmp_path / "run" / "artifacts" / ".teacher.tmp"
+    deadline = time.monotonic() + 120
+    while not artifact.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "terminated" in err
+    assert list((tmp_path / "run" / "artifacts").iterdir()) == []
+
+
+def test_a_dry_run_prints_the_plan(call: Call, recipe: Path, tmp_path: Path, capfd: Any) -> None:
+    assert call("run", recipe, "--out", tmp_path / "run", "--dry-run") == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [["teacher", "finetune"], ["student", "distill"]]
+    assert all("to run" in line and "MB" in line for line in lines)
+    assert not (tmp_path / "run").exists()
+
+
+def test_validate_never_imports_torch(recipe: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['hfcompress', 'validate', sys.argv[1]]\n"
+        "from hfcompress.cli import main\n"
+        "try:\n    main()\n"
+        "finally:\n    print('torch' in sys.modules, 'transformers' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(recipe)], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False False"
+    assert "is valid: teacher (finetune) -> student (distill)" in done.stdout
+
+
+def test_init_writes_a_recipe_that_validates_and_never_overwrites(call: Call, tmp_path: Path, capfd: Any) -> None:
+    for task in ("text-classification", "image-classification"):
+        path = tmp_path / f"{task}.yaml"
+        assert call("init", "--task", task, "--model", "some/model", "-o", path) == 0
+        assert call("validate", path) == 0
+        assert call("init", "--task", task, "--model", "some/model", "-o", path) == 2
+    assert "exists; choose another --output" in capfd.readouterr().err
+
+
+def test_schema_is_json_and_knows_the_verbs(call: Call, capfd: Any) -> None:
+    assert call("schema") == 0
+    assert "keep_layers" in json.dumps(json.loads(capfd.readouterr().out))
+
+
+def test_doctor_names_the_host_and_the_int8_target(call: Call, capfd: Any) -> None:
+    assert call("doctor", "--format", "json") == 0
+    facts = json.loads(capfd.readouterr().out)
+    assert facts["host"]["cores"] >= 1
+    assert facts["int8"]["target"] in ("avx2", "avx512", "avx512_vnni", "arm64")
+    assert call("doctor") == 0
+    assert "INT8 target" in capfd.readouterr().out
+
+
+def test_benchmark_compares_folders_on_data(call: Call, classifier: Path, reviews: Path, capfd: Any) -> None:
+    options = ["--data", str(reviews), "--batch", "1", "--sequence", "8", "--repeats", "5", "--format", "json"]
+    assert call("benchmark", classifier, *options) == 0
+    last = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert "classifier" in json.dumps(last)
+
+
+def test_report_without_a_run_says_what_to_do(call: Call, tmp_path: Path, capfd: Any) -> None:
+    assert call("report", tmp_path) == 2
+    assert "run the recipe first" in capfd.readouterr().err
+
+
+def test_a_recipe_dumped_by_a_run_is_the_recipe(recipe: Path) -> None:
+    loaded = parse_recipe(recipe.read_text())
+    assert parse_recipe(dump_recipe(loaded)) == loaded

@@ -1,0 +1,53 @@
+"""Every recipe of the repository loads, and runs with a tiny random model and a few rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hfcompress.pipeline.run import run_recipe
+from hfcompress.recipe import Recipe, load_recipe
+from tests import tiny
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+#: The tiny stand-in has as many layers as the recipe's model, so that `keep_layers` means the same.
+LAYERS = {"sentiment-demo": 6, "distilbert-sst2": 12}
+
+
+def shrunk(path: Path, model: Path, data: Path) -> Recipe:
+    """The recipe itself with another model and data, one epoch, and a short benchmark."""
+    recipe = load_recipe(path)
+    overrides = [
+        f"model={model}",
+        f"data.path={data}",
+        "data.columns={text: text, label: label}",
+        "benchmark={batch: [1], sequence: [8], threads: 1, repeats: 5, warmup: 1, stream: {rows: 16, passes: 3}}",
+        "gates=[]",
+    ]
+    for name, stage in recipe.stages.items():
+        if stage.config.trains:
+            overrides.append(f"stages.{name}.{stage.verb}.training.num_train_epochs=1")
+        if stage.quantize is not None:
+            overrides.append(f"stages.{name}.quantize.allow_slower=true")
+    return load_recipe(path, overrides)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_the_recipe_says_in_its_header_what_it_needs_and_how_to_run_it(path: Path) -> None:
+    header = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    assert any(line.startswith("# Needs:") for line in header)
+    assert any(line.startswith("# Run:") for line in header)
+    assert load_recipe(path).name == path.stem
+
+
+@pytest.mark.export
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_the_recipe_runs_with_a_tiny_random_model(path: Path, reviews: Path, tmp_path: Path) -> None:
+    model = tiny.save_bert(tmp_path / "model", layers=LAYERS[path.stem])
+    recipe = shrunk(path, model, reviews)
+    results: Any = run_recipe(recipe, out=tmp_path / "run")
+    assert {artifact.name for artifact in results.artifacts} == set(recipe.stages)
+    student = results.artifact("student")
+    assert student.parameters < results.artifact("teacher").parameters
