@@ -248,7 +248,12 @@ def test_an_output_folder_that_may_be_replaced_passes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "out, message",
-    [("model", "holds the source"), (".", "holds the source"), ("photos", "no model folder and not empty"), ("file", "is a file")],
+    [
+        ("model", "holds the source"),
+        (".", "holds the source"),
+        ("photos", "no model folder and not empty"),
+        ("file", "is a file"),
+    ],
 )
 def test_an_output_folder_whose_loss_would_hurt_is_refused(tmp_path: Path, out: str, message: str) -> None:
     source = fill(tmp_path / "model", **{"config.json": "{}"})

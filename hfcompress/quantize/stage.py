@@ -63,7 +63,9 @@ def quantize_dynamic(source: Path, out: Path, scheme: Scheme, *, per_channel: bo
     if integer_operator_count(graph) > 0:
         raise StageError(f"{source.name} is quantized already; give `from` the fp32 export")
     quantizer = ORTQuantizer.from_pretrained(source, file_name=graph.name)
-    quantizer.quantize(_configuration(scheme, per_channel, activation_products(graph)), save_dir=out, file_suffix="quantized")
+    quantizer.quantize(
+        _configuration(scheme, per_channel, activation_products(graph)), save_dir=out, file_suffix="quantized"
+    )
     return model_file(out)
 
 
