@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from hfcompress.errors import StageError
 from hfcompress.extras import require
+from hfcompress.models.quiet import quiet
 from hfcompress.recipe.tasks import TaskName
 
 
@@ -24,7 +22,9 @@ def export_with_optimum(source: Path, out: Path, task: TaskName, opset: int | No
     from optimum.exporters.onnx import main_export
 
     try:
-        with _quiet():
+        # Tracer warnings and log lines tell a user nothing that the numerical check does not prove.
+        with quiet("optimum", "torch.onnx", "transformers"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             # Its own validation uses dummy inputs and only warns: ours compares real rows and fails.
             main_export(
                 str(source),
@@ -37,19 +37,3 @@ def export_with_optimum(source: Path, out: Path, task: TaskName, opset: int | No
             )
     except (ValueError, KeyError, NotImplementedError, RuntimeError) as error:
         raise StageError(f"Optimum could not export {source.name} for {task}: {error}") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Tracer warnings and Optimum's log lines tell a user nothing that the numerical check does not prove."""
-    loggers = [logging.getLogger(name) for name in ("optimum", "torch.onnx")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfcompress.errors import ModelError
+from hfcompress.models.quiet import quiet
 from hfcompress.models.folder import check_safe, read_config, task_of
 from hfcompress.recipe.tasks import TaskName
 from hfcompress.tasks import get_task
@@ -37,19 +38,12 @@ def load_model(
     check_safe(folder, trust_remote_code=trust_remote_code)
     if labels is None:
         check_head(folder, task)
+    options = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": trust_remote_code}
+    kind = get_task(task).model_class()
     try:
-        model, found = (
-            get_task(task)
-            .model_class()
-            .from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=trust_remote_code,
-                output_loading_info=True,
-                **_head(labels),
-            )
-        )
+        # Transformers warns of a new head, which is what `labels` ask for; weights that miss are an error below.
+        with quiet("transformers"):
+            model, found = kind.from_pretrained(folder, output_loading_info=True, **options, **_head(labels))
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(f"{folder} could not be loaded for {task}: {error}") from error
     if labels is None and found["missing_keys"]:

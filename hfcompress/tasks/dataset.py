@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _TEXTS = ("text", "text_pair")
 #: Rows that are read at once for a digest; fewer where a row holds an image.
 _BATCH, _IMAGE_BATCH = 1000, 50
+#: What `datasets` says of a file without rows.
+_NO_DATA = re.compile(r'Instruction "(.+?)" corresponds to no data')
 _READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 
 
@@ -70,6 +73,8 @@ def _open(config: DataConfig) -> Mapping[str, Dataset]:
     except DataError:
         raise
     except (FileNotFoundError, ValueError, ConnectionError, datasets.exceptions.DatasetsError) as error:
+        if empty := _NO_DATA.search(str(error)):
+            raise DataError(f"split `{empty[1]}` of {config.path} has no rows; fill or remove its file") from error
         raise DataError(
             f"data.path {config.path!r} cannot be loaded: {_first_line(error)}; give a csv, json or parquet file, a "
             "folder of such files named after their splits, a dataset saved by `save_to_disk`, or a Hub id"
