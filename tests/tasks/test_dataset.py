@@ -85,7 +85,7 @@ def test_what_is_missing_is_named_with_what_is_there(
         ("rows.csv", "text,label\na,b\nc,d,e,f\n", "cannot be loaded: .*Expected 2 fields in line 3, saw 4"),
         ("rows.json", "{", "cannot be loaded: "),
         ("rows.parquet", "no parquet", "cannot be loaded: "),
-        ("rows.csv", "text,label\n", "cannot be loaded: .*no data"),
+        ("rows.csv", "text,label\n", "split `train` of .* has no rows; fill or remove"),
         ("rows.csv", "text,label\na,x\n,y\n", "column `text` of split `train`.* has no text in row 1; remove"),
         ("rows.csv", "text,label\n1,x\n2,y\n", "should hold text, got int64; turn it into strings"),
     ],
@@ -98,7 +98,14 @@ def test_a_file_that_cannot_be_used_is_one_clear_error(
         load(tmp_path / name)
 
 
-def test_an_empty_split_is_named(load: Load, tmp_path: Path) -> None:
+def test_an_empty_file_among_those_of_a_folder_is_named(load: Load, tmp_path: Path) -> None:
+    write(tmp_path / "rows" / "train.csv")
+    (tmp_path / "rows" / "test.csv").write_text("text,label\n")
+    with pytest.raises(DataError, match=r"split `test` of .* has no rows"):
+        load(tmp_path / "rows")
+
+
+def test_an_empty_saved_split_is_named(load: Load, tmp_path: Path) -> None:
     full = Dataset.from_dict(TABLE)
     DatasetDict({"train": full, "test": full.select([])}).save_to_disk(str(tmp_path / "saved"))
     with pytest.raises(DataError, match=r"saved holds a split that has no rows"):
