@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if is_installed("onnxruntime"):
         return
     for item in items:
-        if "export" in item.keywords:
+        if item.get_closest_marker("export") is not None:
             item.add_marker(pytest.mark.skip(reason="needs hfcompress[onnxruntime]"))
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfcompress.errors import ModelError
-from hfcompress.models.quiet import quiet
 from hfcompress.models.folder import check_safe, read_config, task_of
+from hfcompress.models.quiet import quiet
 from hfcompress.recipe.tasks import TaskName
 from hfcompress.tasks import get_task
 
