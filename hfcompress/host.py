@@ -113,6 +113,12 @@ def usable_cores() -> int:
     return max(1, min([affinity, *(int(quota) for quota in quotas if quota is not None)]))
 
 
+def default_threads() -> int:
+    """Threads of a runtime when nobody says how many: `OMP_NUM_THREADS` where it is set, else all usable cores."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return int(said) if said.isdecimal() and int(said) > 0 else usable_cores()
+
+
 @functools.cache
 def _cpu() -> tuple[str, tuple[tuple[str, bool], ...]]:
     """Model and flags. py-cpuinfo takes a second, so it is asked only for what /proc/cpuinfo does not say."""

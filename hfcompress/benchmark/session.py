@@ -19,7 +19,7 @@ from hfcompress.benchmark.batches import write_batch, write_batches
 from hfcompress.benchmark.process import Subject, WorkerProcess
 from hfcompress.benchmark.timings import Shape, Timings
 from hfcompress.errors import MeasurementError
-from hfcompress.host import usable_cores
+from hfcompress.host import default_threads, usable_cores
 from hfcompress.progress import SILENT, Bar, Progress
 from hfcompress.recipe.data import BenchmarkConfig
 
@@ -76,7 +76,7 @@ def time_interleaved(
             nothing is given to time, or the stream has no batch.
     """
     _check(subjects, stream)
-    cores = threads or config.threads or usable_cores()
+    cores = threads or config.threads or default_threads()
     steps = len(subjects) * (1 + len(cells) * config.repeats + config.stream.passes)
     with TemporaryDirectory(prefix="hfcompress-") as name, ExitStack() as stack, progress.bar("timing", steps) as bar:
         folder = Path(name)

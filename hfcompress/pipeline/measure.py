@@ -12,7 +12,7 @@ from hfcompress.benchmark.session import Cell, Subject, time_interleaved
 from hfcompress.benchmark.size import integer_operators, parameters
 from hfcompress.benchmark.summary import speed_of
 from hfcompress.errors import InputError, ModelError
-from hfcompress.host import describe_host, host_id, usable_cores
+from hfcompress.host import default_threads, describe_host, host_id
 from hfcompress.models.folder import label_names, read_config, task_of
 from hfcompress.pipeline.predictions import Predictions, predict_split
 from hfcompress.pipeline.score import compare, score
@@ -63,7 +63,7 @@ def measure(
     first = next(iter(artifacts.values()))
     cells, batches = _inputs(task, rows, first, split, benchmark, seed)
     subjects = [Subject(name, artifact.path, artifact.format, task.name) for name, artifact in artifacts.items()]
-    threads = benchmark.threads or usable_cores()
+    threads = benchmark.threads or default_threads()
     timings = time_interleaved(subjects, cells, batches, benchmark, threads, progress)
     host, baseline, metric = host_id(describe_host()), next(iter(artifacts)), TASKS[task.name].metrics[0]
     return Results(

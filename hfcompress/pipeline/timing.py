@@ -10,7 +10,7 @@ import numpy as np
 
 from hfcompress.artifact import Artifact
 from hfcompress.benchmark.session import Cell, Subject, Timings, time_interleaved
-from hfcompress.host import describe_host, host_id, usable_cores
+from hfcompress.host import default_threads, describe_host, host_id
 from hfcompress.pipeline.build import Made
 from hfcompress.pipeline.keys import sha256_of
 from hfcompress.progress import Progress
@@ -39,6 +39,7 @@ def timings_of(
             "stream": [split, data.rows.digests[split], data.max_length],
             "benchmark": config.model_dump(mode="json"),
             "seed": seed,
+            "threads": config.threads or default_threads(),
             "host": host_id(describe_host()),
         }
     )
@@ -48,7 +49,7 @@ def timings_of(
         return found
     subjects = [Subject(name, made[name].artifact.path, made[name].artifact.format, data.task.name) for name in made]
     first = next(iter(made.values())).artifact
-    threads = config.threads or usable_cores()
+    threads = config.threads or default_threads()
     timings = time_interleaved(
         subjects,
         grid(data.task, first, config, seed),

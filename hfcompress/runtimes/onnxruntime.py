@@ -72,9 +72,9 @@ class OnnxRuntime:
 
 def _all_cores() -> int:
     # Imported late: it brings pydantic, which the peak memory of a worker that is told its threads should not hold.
-    from hfcompress.host import usable_cores
+    from hfcompress.host import default_threads
 
-    return usable_cores()
+    return default_threads()
 
 
 def graph_in(path: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from hfcompress.errors import ProviderError
-from hfcompress.host import usable_cores
+from hfcompress.host import default_threads
 from hfcompress.recipe.tasks import TaskName
 from hfcompress.runtimes.base import check_inputs
 
@@ -59,7 +59,7 @@ class TorchRuntime:
     def _hold(self, model: PreTrainedModel, threads: int | None, device: str) -> None:
         self._model: Any = model.to(device).eval()
         self.name = "torch" if device == "cpu" else f"torch:{device}"
-        self.threads = threads or usable_cores()
+        self.threads = threads or default_threads()
         self.input_names, self._required = _inputs_of(model)
 
     def predict(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
