@@ -1,0 +1,110 @@
+"""Stage keys: what changes them, and what must not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hfcompress.pipeline import keys
+from hfcompress.pipeline.keys import stage_key
+from hfcompress.recipe.stages import (
+    DistillConfig,
+    ExportConfig,
+    FinetuneConfig,
+    QuantizeConfig,
+    StageConfig,
+    StudentConfig,
+)
+from hfcompress.recipe.data import DataConfig
+from hfcompress.tasks import get_task
+from hfcompress.tasks.data import Data
+from hfcompress.tasks.dataset import load_rows
+from hfcompress.tasks.labels import labels_of_data
+from tests import tiny
+
+INPUTS = {"source": "a" * 64}
+
+
+@pytest.fixture(scope="module")
+def data(reviews: Path) -> Data:
+    rows = load_rows(DataConfig(path=str(reviews)), "text-classification", seed=0)
+    return Data(get_task("text-classification"), rows, labels_of_data(rows.splits["train"], "labels"), 32)
+
+
+def key(config: StageConfig, data: Data, seed: int = 0, inputs: dict[str, str] = INPUTS) -> str:
+    return stage_key(config, data, seed, inputs)
+
+
+def test_equal_input_gives_an_equal_key(data: Data) -> None:
+    assert key(FinetuneConfig(), data) == key(FinetuneConfig(training={}), data)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        FinetuneConfig(training={"learning_rate": 1e-3}),
+        DistillConfig(),
+        DistillConfig(temperature=3),
+        DistillConfig(student=StudentConfig(keep_layers=(0, 1))),
+        ExportConfig(),
+        QuantizeConfig(),
+    ],
+)
+def test_another_config_gives_another_key(data: Data, other: StageConfig) -> None:
+    assert key(FinetuneConfig(), data) != key(other, data)
+
+
+def test_seed_inputs_and_world_size_count(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = FinetuneConfig()
+    found = {key(config, data), key(config, data, seed=1), key(config, data, inputs={"source": "b" * 64})}
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    found.add(key(config, data))
+    assert len(found) == 4
+
+
+def test_rows_labels_and_length_count_for_training_and_not_for_dynamic_int8(
+    data: Data, reviews: Path, tmp_path: Path
+) -> None:
+    other_rows = load_rows(DataConfig(path=str(tiny.save_reviews(tmp_path / "r", train=63))), data.task.name, seed=0)
+    changed = [replace(data, rows=other_rows), replace(data, max_length=16)]
+    for config, differs in ((FinetuneConfig(), True), (QuantizeConfig(), False)):
+        for other in changed:
+            assert (key(config, other) != key(config, data)) is differs
+
+
+def test_validation_rows_count_for_training_only_when_it_evaluates(data: Data, tmp_path: Path) -> None:
+    folder = tiny.save_reviews(tmp_path / "r", validation=31)
+    other = replace(data, rows=load_rows(DataConfig(path=str(folder)), data.task.name, seed=0))
+    plain, evaluating = FinetuneConfig(), FinetuneConfig(training={"eval_strategy": "epoch"})
+    assert key(plain, other) == key(plain, data)
+    assert key(evaluating, other) != key(evaluating, data)
+
+
+def test_the_cpu_counts_where_the_target_is_this_host(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = key(QuantizeConfig(), data)
+    vnni = keys.describe_host().model_copy(update={"flags": {"avx2": True, "avx512f": True, "avx512_vnni": True}})
+    avx2 = keys.describe_host().model_copy(update={"flags": {"avx2": True}})
+    found = []
+    for host in (vnni, avx2):
+        monkeypatch.setattr(keys, "describe_host", lambda host=host: host)
+        found.append((key(QuantizeConfig(), data), key(QuantizeConfig(target="arm64"), data)))
+    assert found[0][0] != found[1][0]
+    assert found[0][1] == found[1][1]
+    assert here in (found[0][0], found[1][0])
+
+
+def test_a_patch_release_of_a_library_does_not_count_and_a_minor_one_does(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def at(version: str) -> str:
+        monkeypatch.setattr(keys, "library_version", lambda name: version)
+        return key(FinetuneConfig(), data)
+
+    assert at("4.57.6") == at("4.57.7")
+    assert at("4.57.6") != at("4.58.0")
+
+
+def test_allowing_a_slower_int8_changes_its_gate_and_not_its_graph(data: Data) -> None:
+    assert key(QuantizeConfig(allow_slower=True), data) == key(QuantizeConfig(), data)
