@@ -88,7 +88,7 @@ def rotate(newest: Path, limit: int | None, best: Path | None = None) -> None:
     excess = max(0, len(checkpoints) - limit)
     spared = {path.resolve() for path in (newest, best) if path is not None}
     for checkpoint in [path for path in checkpoints if path.resolve() not in spared][:excess]:
-        logger.info("deleting %s: %d checkpoints are kept", checkpoint.name, limit)
+        logger.debug("deleting %s: %d checkpoints are kept", checkpoint.name, limit)
         remove_manifest(checkpoint)
         shutil.rmtree(checkpoint)
 
