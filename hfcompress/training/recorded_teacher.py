@@ -20,8 +20,8 @@ from hfcompress.training.teachers import Teacher
 class RecordedTeacher(Teacher):
     """Looks its logits up by `row_id`.
 
-    Sound where a row's inputs are the same in every epoch, as they are without augmentation. Holds one row of logits for
-    each row of the data: N x classes float32, 8 MB for a million rows of two classes.
+    Sound where a row's inputs are the same in every epoch, as they are without augmentation. Memory is not flat: it
+    holds the logits of every row, N x classes float32, which is 8 MB for a million rows of two classes.
 
     Args:
         model: the teacher, for its labels and vocabulary.

@@ -100,7 +100,9 @@ def test_the_feed_forward_network_of_the_last_layer_sees_one_token(classifier: P
     model = export(classifier, tmp_path / "onnx")
     first_token_only_(model)
     gelus = [node.output[0] for node in model.graph.node if node.op_type in ("Gelu", "Erf")]
-    model.graph.output.extend([helper.make_empty_tensor_value_info(gelus[0]), helper.make_empty_tensor_value_info(gelus[-1])])
+    model.graph.output.extend(
+        [helper.make_empty_tensor_value_info(gelus[0]), helper.make_empty_tensor_value_info(gelus[-1])]
+    )
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     first, last = session.run([gelus[0], gelus[-1]], text(3, 17))
     assert first.shape[1] == 17
@@ -162,13 +164,17 @@ def an_output_of_all_tokens() -> Any:
 
 def a_softmax_over_tokens() -> Any:
     softmax = node("Softmax", "a", "s", axis=1)
-    return by_hand([node("MatMul", "x w", "a"), softmax, node("Relu", "s", "r"), node("Gather", "r first", "y", axis=1)])
+    return by_hand(
+        [node("MatMul", "x w", "a"), softmax, node("Relu", "s", "r"), node("Gather", "r first", "y", axis=1)]
+    )
 
 
 def tokens_as_rows() -> Any:
     flat = node("Reshape", "x flat", "f")
     back = [node("Shape", "x", "s"), node("Reshape", "p s", "r")]
-    return by_hand([flat, node("MatMul", "f w", "p"), *back, node("Relu", "r", "q"), node("Gather", "q first", "y", axis=1)])
+    return by_hand(
+        [flat, node("MatMul", "f w", "p"), *back, node("Relu", "r", "q"), node("Gather", "q first", "y", axis=1)]
+    )
 
 
 @pytest.mark.parametrize("build", [another_reader, an_output_of_all_tokens, a_softmax_over_tokens, tokens_as_rows])

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 # Imported here, so that a process that is forked from the server of this module runs at once.
-import optimum.exporters.onnx  # noqa: F401
+import optimum.exporters.onnx
 import optimum.onnxruntime  # noqa: F401
 import torch
 import transformers  # noqa: F401
@@ -15,7 +15,7 @@ import hfcompress.distill.stage
 import hfcompress.export.stage
 import hfcompress.pipeline.run
 import hfcompress.quantize.stage
-import hfcompress.training.trainer  # noqa: F401
+import hfcompress.training.trainer
 from hfcompress.recipe import parse_recipe
 
 

@@ -36,9 +36,7 @@ def timings(stream: list[float], calls: list[float] | None = None) -> Timings:
     return Timings({(1, 16): calls or [0.010] * 10, (8, 64): [0.050] * 10}, stream, 100, 1.0, "torch", 2)
 
 
-def evidence(
-    drop: tuple[float, float, float] = (-0.01, -0.025, 0.005), **speeds: Timings
-) -> Evidence:
+def evidence(drop: tuple[float, float, float] = (-0.01, -0.025, 0.005), **speeds: Timings) -> Evidence:
     value, low, high = drop
     difference = Difference(value=value, low=low, high=high, split="validation", against="teacher")
     artifacts = {"teacher": artifact("teacher"), "onnx": artifact("onnx"), "int8": artifact("int8", 0.89, 20.0)}
@@ -62,7 +60,9 @@ def test_a_drop_is_judged_on_its_estimate_or_on_the_worst_of_its_interval(
 
 
 def test_a_gain_passes_every_bound_on_a_drop() -> None:
-    judged = only(judge(recipe({"artifact": "int8", "max_drop": {"accuracy": 0}}), evidence((0.01, 0.0, 0.02))), "max_drop")
+    judged = only(
+        judge(recipe({"artifact": "int8", "max_drop": {"accuracy": 0}}), evidence((0.01, 0.0, 0.02))), "max_drop"
+    )
     assert judged.value == pytest.approx(-0.01)
     assert judged.passed
 

@@ -9,6 +9,7 @@ import pytest
 
 from hfcompress.pipeline import keys
 from hfcompress.pipeline.keys import stage_key
+from hfcompress.recipe.data import DataConfig
 from hfcompress.recipe.stages import (
     DistillConfig,
     ExportConfig,
@@ -17,7 +18,6 @@ from hfcompress.recipe.stages import (
     StageConfig,
     StudentConfig,
 )
-from hfcompress.recipe.data import DataConfig
 from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import load_rows

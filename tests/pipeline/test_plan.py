@@ -155,7 +155,9 @@ def test_a_missing_extra_is_named_with_its_install_command(
     encoder: Path, reviews: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hfcompress.extras.EXTRAS", {"onnxruntime": ("no_such_module",)})
-    with pytest.raises(InputError, match=r"`onnx` \(export\) needs no_such_module.*pip install 'hfcompress\[onnxruntime\]'"):
+    with pytest.raises(
+        InputError, match=r"`onnx` \(export\) needs no_such_module.*pip install 'hfcompress\[onnxruntime\]'"
+    ):
         make_plan(parse_recipe(tiny.text_recipe(encoder, reviews)))
 
 

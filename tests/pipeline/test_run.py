@@ -34,7 +34,7 @@ class Heard:
     def say(self, line: str) -> None:
         self.lines.append(line)
 
-    def bar(self, description: str, total: int):  # noqa: ANN201 - a context manager
+    def bar(self, description: str, total: int):
         from hfcompress.progress import SILENT
 
         self.lines.append(f"bar {description}")
@@ -159,9 +159,7 @@ def test_a_failing_stage_leaves_what_came_before_and_no_part_of_itself(
     assert left == {"teacher", "student", "int8"}
 
 
-def test_a_failed_gate_marks_the_artifact_and_what_is_made_from_it(
-    ran: Ran, tmp_path: Path
-) -> None:
+def test_a_failed_gate_marks_the_artifact_and_what_is_made_from_it(ran: Ran, tmp_path: Path) -> None:
     gates = [{"artifact": "onnx", "max_size_mb": 1e-6}]
     recipe = parse_recipe(tiny.text_recipe(Path(ran.recipe.model.id), Path(ran.recipe.data.path), gates=gates))
     shutil.copytree(ran.folder, tmp_path / "run")
@@ -181,7 +179,13 @@ def test_a_fine_tuned_model_is_measured_as_source(classifier: Path, reviews: Pat
 
 
 def test_images_go_through_every_stage(vit: Path, digits: Path, tmp_path: Path) -> None:
-    training = {"num_train_epochs": 1, "per_device_train_batch_size": 16, "learning_rate": 5e-3, "warmup_steps": 20, "bf16": False}
+    training = {
+        "num_train_epochs": 1,
+        "per_device_train_batch_size": 16,
+        "learning_rate": 5e-3,
+        "warmup_steps": 20,
+        "bf16": False,
+    }
     recipe = tiny.text_recipe(vit, digits)
     recipe |= {"name": "digits", "task": "image-classification", "data": {"path": str(digits)}}
     recipe["stages"]["teacher"]["finetune"]["training"] = {**training, "num_train_epochs": 8}

@@ -54,7 +54,7 @@ def test_the_lock_dies_with_its_process(folder: RunFolder, holder: subprocess.Po
 
 def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunFolderError, match="cannot be written to.*--out"):
+    with pytest.raises(RunFolderError, match=r"cannot be written to.*--out"):
         RunFolder(tmp_path / "file" / "run").create(0)
 
 
