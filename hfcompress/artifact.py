@@ -71,11 +71,19 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Artifact:
-    """A model folder in one format. `details` go into the manifest when a stage returns it."""
+    """A model folder in one format.
+
+    Attributes:
+        path: the folder.
+        format: `torch` or `onnx`.
+        details: what a stage found worth keeping; goes into the manifest.
+        trusted: whether loading it may run code of its own, which only the user can allow.
+    """
 
     path: Path
     format: str
     details: dict[str, Any] | None = None
+    trusted: bool = False
 
 
 def hash_file(path: Path) -> FileEntry:

@@ -35,7 +35,6 @@ class Run:
         out: an empty folder that becomes the artifact when the stage returns.
         work: a folder for this stage key alone, kept until its artifact is whole: checkpoints.
         progress: where long work reports.
-        trust_remote_code: whether a model may bring its own code.
     """
 
     name: str
@@ -44,7 +43,6 @@ class Run:
     out: Path
     work: Path
     progress: Progress = field(default=SILENT)
-    trust_remote_code: bool = False
 
     @property
     def task(self) -> TaskName:

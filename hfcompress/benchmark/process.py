@@ -30,6 +30,7 @@ class Subject:
         format: `torch` or `onnx`.
         task: what the model does.
         runtime: as `Runtime.name` has it; None: the format's own, on the CPU.
+        trusted: whether it may run its own code.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Subject:
     format: str
     task: TaskName
     runtime: str | None = None
+    trusted: bool = False
 
 
 class WorkerProcess:
@@ -69,7 +71,8 @@ class WorkerProcess:
     def load(self, threads: int) -> None:
         """Send the request to load; `receive` waits for it."""
         about = {"path": str(self.subject.path.resolve()), "format": self.subject.format, "task": self.subject.task}
-        self.send("load", **about, runtime=self.subject.runtime, threads=threads)
+        options = {"runtime": self.subject.runtime, "threads": threads, "trust_remote_code": self.subject.trusted}
+        self.send("load", **about, **options)
 
     def send(self, do: str, **fields: Any) -> None:
         """Send one request."""

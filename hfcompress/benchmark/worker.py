@@ -87,9 +87,9 @@ class Worker:
             raise MeasurementError("the worker was asked to measure before it was told what to load")
         return self._loaded
 
-    def load(self, path: str, format: str, task: str, runtime: str | None, threads: int | None) -> Reply:
-        """Load an artifact into its runtime."""
-        self._loaded = runtime_for(Path(path), format, task, runtime=runtime, threads=threads)  # type: ignore[arg-type]
+    def load(self, path: str, format: str, task: str, **options: Any) -> Reply:
+        """Load an artifact into its runtime; `options` are those of `runtime_for`."""
+        self._loaded = runtime_for(Path(path), format, task, **options)  # type: ignore[arg-type]
         return {"runtime": self._runtime.name, "threads": self._runtime.threads}
 
     def time(self, inputs: str, warmup: int, calls: int) -> Reply:

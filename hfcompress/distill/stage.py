@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ def finetune(config: FinetuneConfig, inputs: Inputs, run: Run) -> Artifact:
     """Fine-tune the source on the labels; its head is new where the source has none for these labels."""
     processor = _seeded_processor(inputs, run)
     labels = run.data.labels.names
-    model = load_model(inputs.source.path, run.task, labels=labels, trust_remote_code=run.trust_remote_code)
+    model = load_model(inputs.source.path, run.task, labels=labels, trust_remote_code=inputs.source.trusted)
     arguments = _arguments(run, {"kl_weight": 0.0, "label_weight": 1.0, **config.training})
     return _train(model, None, processor, arguments, run)
 
@@ -39,9 +40,10 @@ def finetune(config: FinetuneConfig, inputs: Inputs, run: Run) -> Artifact:
 def distill(config: DistillConfig, inputs: Inputs, run: Run) -> Artifact:
     """Train a student, made from the source, towards the teacher's logits and the labels."""
     processor = _seeded_processor(inputs, run)
-    source = load_model(inputs.source.path, run.task, trust_remote_code=run.trust_remote_code)
+    source = load_model(inputs.source.path, run.task, trust_remote_code=inputs.source.trusted)
     student = make_student(source, config.student)
-    teacher = load_model(inputs.teachers[0].path, run.task, trust_remote_code=run.trust_remote_code)
+    taught_by = inputs.teachers[0]
+    teacher = load_model(taught_by.path, run.task, trust_remote_code=taught_by.trusted)
     weights = {"temperature": config.temperature, "kl_weight": config.kl_weight, "label_weight": config.label_weight}
     arguments = _arguments(run, {**weights, **config.training})
     return _train(student, _teacher(teacher, processor, arguments, run), processor, arguments, run)
@@ -93,12 +95,14 @@ def _train(
     from hfcompress.training.parts import non_finite_tensor
     from hfcompress.training.trainer import DistillationTrainer
 
+    rows = run.data.prepared("train", processor)
     evaluates = arguments.eval_strategy != "no"
+    _count_save_steps_(arguments, len(rows))
     trainer = DistillationTrainer(
         model=model,
         teacher=teacher,
         args=arguments,
-        train_dataset=run.data.prepared("train", processor),
+        train_dataset=rows,
         eval_dataset=run.data.prepared("validation", processor) if evaluates else None,
         data_collator=_tensors(run.data.task.collate(processor)),
     )
@@ -117,6 +121,15 @@ def _train(
         raise TrainingDivergedError(f"{run.name}: {broken} is NaN or infinite at the end; lower learning_rate")
     save_model(trainer.accelerator.unwrap_model(trainer.model), processor, run.out)
     return Artifact(run.out, "torch", details={"steps": result.global_step, "losses": _losses(trainer)})
+
+
+def _count_save_steps_(arguments: DistillationArguments, rows: int) -> None:
+    """Turn `save_steps` as a share of all steps into a number, which is what a resumed Trainer compares it with."""
+    if 0 < arguments.save_steps < 1:
+        batches = math.ceil(rows / (arguments.train_batch_size * arguments.world_size))
+        updates = max(1, batches // arguments.gradient_accumulation_steps)
+        steps = arguments.max_steps if arguments.max_steps > 0 else arguments.num_train_epochs * updates
+        arguments.save_steps = max(1, math.ceil(arguments.save_steps * steps))
 
 
 def _losses(trainer: Any) -> list[dict[str, float]]:

@@ -11,7 +11,9 @@ from hfcompress.models.quiet import quiet
 from hfcompress.recipe.tasks import TaskName
 
 
-def export_with_optimum(source: Path, out: Path, task: TaskName, opset: int | None) -> None:
+def export_with_optimum(
+    source: Path, out: Path, task: TaskName, opset: int | None, *, trust_remote_code: bool = False
+) -> None:
     """Write `model.onnx`, the config and the processor of a torch model folder into `out`.
 
     Raises:
@@ -33,6 +35,7 @@ def export_with_optimum(source: Path, out: Path, task: TaskName, opset: int | No
                 opset=opset,
                 do_validation=False,
                 local_files_only=True,
+                trust_remote_code=trust_remote_code,
                 library_name="transformers",
             )
     except (ValueError, KeyError, NotImplementedError, RuntimeError) as error:

@@ -29,8 +29,8 @@ _ROWS_EACH = 32
 
 def export(config: ExportConfig, inputs: Inputs, run: Run) -> Artifact:
     """Export the source, and compare its logits with PyTorch's on real validation rows."""
-    source = inputs.source.path
-    export_with_optimum(source, run.out, run.task, config.opset)
+    source = inputs.source
+    export_with_optimum(source.path, run.out, run.task, config.opset, trust_remote_code=source.trusted)
     agreement = check_export(source, OnnxRuntime(run.out), run, config.tolerance)
     moved = 0
     if config.first_token_only:
@@ -48,7 +48,7 @@ def export(config: ExportConfig, inputs: Inputs, run: Run) -> Artifact:
     )
 
 
-def _first_token_only(source: Path, run: Run, tolerance: float, before: Agreement) -> tuple[int, Agreement]:
+def _first_token_only(source: Artifact, run: Run, tolerance: float, before: Agreement) -> tuple[int, Agreement]:
     """Rewrite the graph in `run.out` where that is possible and the logits stay; how many nodes changed."""
     graph = model_file(run.out)
     shorter = run.work / graph.name
@@ -64,13 +64,17 @@ def _first_token_only(source: Path, run: Run, tolerance: float, before: Agreemen
     return moved, agreement
 
 
-def check_export(source: Path, exported: OnnxRuntime, run: Run, tolerance: float) -> Agreement:
+def check_export(source: Artifact, exported: OnnxRuntime, run: Run, tolerance: float) -> Agreement:
     """Compare an exported model with its source on validation rows of several lengths and batch sizes.
 
     Raises:
         NumericalMismatchError: they differ by more than `tolerance`.
     """
-    return compare(TorchRuntime(source, run.task), exported, _batches(source, run), tolerance)
+    return compare(_torch(source, run), exported, _batches(source.path, run), tolerance)
+
+
+def _torch(source: Artifact, run: Run) -> TorchRuntime:
+    return TorchRuntime(source.path, run.task, trust_remote_code=source.trusted)
 
 
 def _batches(source: Path, run: Run) -> Iterator[dict[str, np.ndarray]]:

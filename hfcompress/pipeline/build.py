@@ -91,7 +91,8 @@ def cached(plan: Plan, name: str, folder: RunFolder, key: str) -> Made | None:
     if fault is not None:
         logger.warning("%s: is made again, since in its artifact %s", name, fault)
         return None
-    return Made(Artifact(path, manifest.format, manifest.details), digest_of(manifest.files))
+    artifact = Artifact(path, manifest.format, manifest.details, plan.source.trusted)
+    return Made(artifact, digest_of(manifest.files))
 
 
 def build(
@@ -113,7 +114,7 @@ def build(
         shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
     with writing(folder.artifact(name)) as out:
-        run = Run(name, plan.data, plan.recipe.seed, out, work, progress, options.trust_remote_code)
+        run = Run(name, plan.data, plan.recipe.seed, out, work, progress)
         artifact = _run(plan, name, made, run)
         files = hash_folder(out)
         write_manifest(out, _manifest(plan, name, made, key, artifact).model_copy(update={"files": files}))
@@ -121,7 +122,8 @@ def build(
         shutil.rmtree(work, ignore_errors=True)
     seconds = time.perf_counter() - started
     path = folder.artifact(name)
-    return Made(Artifact(path, artifact.format, artifact.details), digest_of(files), seconds, cached=False)
+    whole = Artifact(path, artifact.format, artifact.details, plan.source.trusted)
+    return Made(whole, digest_of(files), seconds, cached=False)
 
 
 def _run(plan: Plan, name: str, made: Mapping[str, Made], run: Run) -> Artifact:

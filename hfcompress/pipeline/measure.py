@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hfcompress.artifact import Artifact, digest_of, hash_folder, model_bytes
-from hfcompress.benchmark.session import Cell, Subject, time_interleaved
+from hfcompress.benchmark.session import Cell, time_interleaved
 from hfcompress.benchmark.size import integer_operators, parameters
 from hfcompress.benchmark.summary import speed_of
 from hfcompress.errors import InputError, ModelError
@@ -16,7 +16,7 @@ from hfcompress.host import default_threads, describe_host, host_id
 from hfcompress.models.folder import label_names, read_config, task_of
 from hfcompress.pipeline.predictions import Predictions, predict_split
 from hfcompress.pipeline.score import compare, score
-from hfcompress.pipeline.timing import grid, stream
+from hfcompress.pipeline.timing import grid, stream, subject_of
 from hfcompress.progress import SILENT, Progress
 from hfcompress.recipe.data import BenchmarkConfig, DataConfig, Split
 from hfcompress.recipe.tasks import TASKS, Metric, TaskName
@@ -62,7 +62,7 @@ def measure(
     answers = _answers(artifacts, rows, split, progress)
     first = next(iter(artifacts.values()))
     cells, batches = _inputs(task, rows, first, split, benchmark, seed)
-    subjects = [Subject(name, artifact.path, artifact.format, task.name) for name, artifact in artifacts.items()]
+    subjects = [subject_of(name, artifact, task) for name, artifact in artifacts.items()]
     threads = benchmark.threads or default_threads()
     timings = time_interleaved(subjects, cells, batches, benchmark, threads, progress)
     host, baseline, metric = host_id(describe_host()), next(iter(artifacts)), TASKS[task.name].metrics[0]

@@ -91,8 +91,8 @@ def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
     plan = Plan(
         recipe=recipe,
         order=tuple(stage_order(recipe)),
-        source=Artifact(source, "torch"),
-        teachers={name: Artifact(path, "torch") for name, path in teachers.items()},
+        source=Artifact(source, "torch", trusted=trust_remote_code),
+        teachers={name: Artifact(path, "torch", trusted=trust_remote_code) for name, path in teachers.items()},
         digests={name: digest_of(files_of(path)) for name, path in {SOURCE: source, **teachers}.items()},
         data=data,
         measures_source=measures_source,

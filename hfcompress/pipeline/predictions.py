@@ -44,7 +44,7 @@ def predict_split(artifact: Artifact, split: Split, data: Data, progress: Progre
     """
     processor = data.task.load_processor(artifact.path)
     prepared = data.prepared(split, processor)
-    runtime = runtime_for(artifact.path, artifact.format, data.task.name)
+    runtime = runtime_for(artifact.path, artifact.format, data.task.name, trust_remote_code=artifact.trusted)
     parts: dict[str, list[np.ndarray]] = {"row_id": [], "labels": [], "logits": []}
     with progress.bar(title, len(prepared)) as bar:
         for batch in data.batches(prepared, processor, _BATCH):

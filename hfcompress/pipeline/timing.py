@@ -47,7 +47,7 @@ def timings_of(
     if found is not None:
         progress.say("benchmark: taken from the run folder")
         return found
-    subjects = [Subject(name, made[name].artifact.path, made[name].artifact.format, data.task.name) for name in made]
+    subjects = [subject_of(name, entry.artifact, data.task) for name, entry in made.items()]
     first = next(iter(made.values())).artifact
     threads = config.threads or default_threads()
     timings = time_interleaved(
@@ -60,6 +60,11 @@ def timings_of(
     )
     _write(path, key, timings)
     return timings
+
+
+def subject_of(name: str, artifact: Artifact, task: Task) -> Subject:
+    """What the session times of an artifact."""
+    return Subject(name, artifact.path, artifact.format, task.name, trusted=artifact.trusted)
 
 
 def grid(task: Task, model: Artifact, config: BenchmarkConfig, seed: int) -> list[Cell]:

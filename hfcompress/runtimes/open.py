@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 
 def runtime_for(
-    path: Path, format: str, task: TaskName, *, runtime: str | None = None, threads: int | None = None
+    path: Path,
+    format: str,
+    task: TaskName,
+    *,
+    runtime: str | None = None,
+    threads: int | None = None,
+    trust_remote_code: bool = False,
 ) -> Runtime:
     """Load an artifact into its runtime.
 
@@ -24,6 +30,7 @@ def runtime_for(
         runtime: a name as `Runtime.name` has it: `torch`, `torch:cuda`, `onnxruntime:CPUExecutionProvider`. Default:
             the format's own, on the CPU.
         threads: cores of one call; default: all that this process may use.
+        trust_remote_code: whether a torch model may bring its own code.
 
     Raises:
         InputError: the format is unknown, or the runtime does not take it. Besides what the runtime itself raises.
@@ -34,7 +41,7 @@ def runtime_for(
         case "torch", "" | "torch":
             from hfcompress.runtimes.torch import TorchRuntime
 
-            return TorchRuntime(path, task, threads=threads, device=target or "cpu")
+            return TorchRuntime(path, task, threads, target or "cpu", trust_remote_code=trust_remote_code)
         case "onnx", "" | "onnxruntime":
             from hfcompress.runtimes.onnxruntime import CPU, OnnxRuntime
 

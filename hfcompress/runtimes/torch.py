@@ -36,17 +36,26 @@ class TorchRuntime:
         task: decides the class of the model.
         threads: cores of one call; default: all that this process may use.
         device: a torch device. `cpu` has the name `torch`, others `torch:<device>`.
+        trust_remote_code: whether the model may bring its own code.
 
     Raises:
         ProviderError: torch does not have the device.
         ModelError: the folder cannot be loaded.
     """
 
-    def __init__(self, path: Path, task: TaskName, threads: int | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        path: Path,
+        task: TaskName,
+        threads: int | None = None,
+        device: str = "cpu",
+        *,
+        trust_remote_code: bool = False,
+    ) -> None:
         from hfcompress.models.loading import load_model
 
         check_device(device)
-        self._hold(load_model(path, task), threads, device)
+        self._hold(load_model(path, task, trust_remote_code=trust_remote_code), threads, device)
 
     @classmethod
     def from_model(cls, model: PreTrainedModel, threads: int | None = None, device: str = "cpu") -> Self:
