@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ def finetune(config: FinetuneConfig, inputs: Inputs, run: Run) -> Artifact:
     labels = run.data.labels.names
     model = load_model(inputs.source.path, run.task, labels=labels, trust_remote_code=inputs.source.trusted)
     arguments = _arguments(run, {"kl_weight": 0.0, "label_weight": 1.0, **config.training})
+    _carry_code(inputs.source, run)
     return _train(model, None, processor, arguments, run)
 
 
@@ -46,6 +48,7 @@ def distill(config: DistillConfig, inputs: Inputs, run: Run) -> Artifact:
     teacher = load_model(taught_by.path, run.task, trust_remote_code=taught_by.trusted)
     weights = {"temperature": config.temperature, "kl_weight": config.kl_weight, "label_weight": config.label_weight}
     arguments = _arguments(run, {**weights, **config.training})
+    _carry_code(inputs.source, run)
     return _train(student, _teacher(teacher, processor, arguments, run), processor, arguments, run)
 
 
@@ -66,6 +69,13 @@ def _teacher(model: PreTrainedModel, processor: Any, arguments: DistillationArgu
             recorded = record_logits(teacher, run.data.batches(rows, processor, _RECORDED_AT_ONCE), bar)
         write_recorded(path, *recorded)
     return RecordedTeacher(model, *recorded)
+
+
+def _carry_code(source: Artifact, run: Run) -> None:
+    """An artifact stands on its own, so the code that a trusted model brings goes with it."""
+    if source.trusted:
+        for path in sorted(source.path.glob("*.py")):
+            shutil.copy(path, run.out)
 
 
 def _seeded_processor(inputs: Inputs, run: Run) -> Any:
