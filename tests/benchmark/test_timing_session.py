@@ -141,6 +141,7 @@ def test_more_artifacts_than_cores_are_loaded_in_groups(
     onnx_subject: Callable[..., Subject], stream: list[dict[str, np.ndarray]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "usable_cores", lambda: 2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     names = ["a", "b", "c"]
     found = time_interleaved([onnx_subject(name) for name in names], [], stream, CONFIG)
     assert list(found) == names

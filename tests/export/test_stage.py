@@ -106,14 +106,12 @@ def test_a_graph_with_one_wrong_number_is_refused(
     classifier: Path, exported: Path, reviews: Path, tmp_path: Path, change: float
 ) -> None:
     wrong = perturbed(exported, tmp_path / "wrong", "classifier.bias", change)
-    run = make_run(tmp_path / "run", reviews)
-    check_export(classifier, OnnxRuntime(exported, threads=1), run, 1e-3)
+    run, source = make_run(tmp_path / "run", reviews), Artifact(classifier, "torch")
+    check_export(source, OnnxRuntime(exported, threads=1), run, 1e-3)
     with pytest.raises(NumericalMismatchError, match=r"`logits` differs .*\(tolerance 0\.001\) in row \d+ of a batch"):
-        check_export(classifier, OnnxRuntime(wrong, threads=1), run, 1e-3)
+        check_export(source, OnnxRuntime(wrong, threads=1), run, 1e-3)
     if change == 0.01:
-        assert check_export(classifier, OnnxRuntime(wrong, threads=1), run, 0.02).largest == pytest.approx(
-            0.01, rel=1e-2
-        )
+        assert check_export(source, OnnxRuntime(wrong, threads=1), run, 0.02).largest == pytest.approx(0.01, rel=1e-2)
 
 
 def test_a_tolerance_that_no_export_meets_fails_the_stage(classifier: Path, reviews: Path, tmp_path: Path) -> None:
