@@ -12,6 +12,7 @@ from hfcompress.artifact import Artifact
 from hfcompress.distill.student import make_student
 from hfcompress.errors import TrainingDivergedError
 from hfcompress.models.loading import load_model, save_model
+from hfcompress.models.quiet import no_bars
 from hfcompress.recipe.stages import DistillConfig, FinetuneConfig
 from hfcompress.stage import Inputs, Run
 
@@ -124,7 +125,7 @@ def _train(
         logger.warning("checkpoint skipped: %s", reason)
     if checkpoint is not None:
         run.progress.say(f"{run.name}: resumes from {checkpoint.name}")
-    with closing(bar):
+    with closing(bar), no_bars():
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     broken = non_finite_tensor(trainer.model)
     if broken is not None:

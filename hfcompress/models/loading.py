@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hfcompress.errors import ModelError
 from hfcompress.models.folder import check_safe, read_config, task_of
-from hfcompress.models.quiet import quiet
+from hfcompress.models.quiet import no_bars, quiet
 from hfcompress.recipe.tasks import TaskName
 from hfcompress.tasks import get_task
 
@@ -42,7 +42,7 @@ def load_model(
     kind = get_task(task).model_class()
     try:
         # Transformers warns of a new head, which is what `labels` ask for; weights that miss are an error below.
-        with quiet("transformers"):
+        with quiet("transformers"), no_bars():
             model, found = kind.from_pretrained(folder, output_loading_info=True, **options, **_head(labels))
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(f"{folder} could not be loaded for {task}: {error}") from error
@@ -87,7 +87,8 @@ def save_model(model: PreTrainedModel, processor: Any, folder: Path) -> None:
     The processor that is written gives only what the model takes: a DistilBERT made from a BERT has BERT's tokenizer,
     and Transformers' own pipelines would hand it `token_type_ids`.
     """
-    model.save_pretrained(folder)
+    with no_bars():
+        model.save_pretrained(folder)
     taken = inspect.signature(type(model).forward).parameters
     named = list(getattr(processor, "model_input_names", ()))
     if any(name not in taken for name in named):

@@ -87,7 +87,6 @@ def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
     labels, measures_source = _labels(recipe, source, labels_of_data(*_labelled(recipe, rows.splits)))
     data = Data(task, rows, labels, recipe.data.max_length)
     data.check_labels()
-    task.load_processor(source)  # refuses a folder without one
     plan = Plan(
         recipe=recipe,
         order=tuple(stage_order(recipe)),
@@ -99,6 +98,7 @@ def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
     )
     _check_heads(plan)
     _check_student_layers(plan)
+    task.load_processor(source)  # refuses a folder without one
     _check_teachers(plan)
     return plan
 

@@ -11,6 +11,8 @@ from hfcompress.report.grid import Cell, Column, Table, numbers, unique, words
 from hfcompress.report.table import difference_cell, metric_cell, runtime_name, speed_cells
 from hfcompress.results import ArtifactResult, Results
 
+#: Doubts that are named one by one.
+_MOST_DOUBTS = 4
 #: Flags of a host that decide how fast INT8 and bf16 are, as people write them.
 _FLAGS = {
     "avx2": "AVX2",
@@ -125,15 +127,20 @@ def _latencies(artifact: ArtifactResult, shapes: list[tuple[int, int | None]]) -
 
 
 def _doubts(results: Results) -> tuple[str, ...]:
+    """A line for each cell in doubt; when they are many, as on a busy machine, a line for each artifact."""
     shown = {f"latency at {cell_name(*shape)}" for shape in unique_shapes(results)}
-    return unique(
-        [
-            f"{MARK} {artifact.name}: {remark}"
-            for artifact in results.artifacts
-            if not artifact.reliable
-            for remark in remarks_on(artifact, shown)
-            if remark.startswith("latency at ")
-        ]
+    doubts = {
+        artifact.name: [text for text in remarks_on(artifact, shown) if text.startswith("latency at ")]
+        for artifact in results.artifacts
+        if not artifact.reliable
+    }
+    if sum(map(len, doubts.values())) <= _MOST_DOUBTS:
+        return unique([f"{MARK} {name}: {remark}" for name, remarks in doubts.items() for remark in remarks])
+    return tuple(
+        f"{MARK} {name}: {len(remarks)} of {len(shown)} latencies are unreliable; results.json says how far their "
+        "samples lie apart"
+        for name, remarks in doubts.items()
+        if remarks
     )
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: What a tokenizer gives. All are kept, since a teacher may take one that the student does not.
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+#: One of these holds the vocabulary.
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken")
 
 
 class TextClassification(Task):
@@ -35,6 +37,9 @@ class TextClassification(Task):
         """The folder's tokenizer."""
         from transformers import AutoTokenizer
 
+        if not any(any(folder.glob(pattern)) for pattern in _TOKENIZER_FILES):
+            # Transformers 5 would make an empty one.
+            raise ModelError(f"{folder} holds no tokenizer that can be loaded: none of {', '.join(_TOKENIZER_FILES)}")
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, TypeError) as error:

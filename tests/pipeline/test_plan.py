@@ -99,7 +99,7 @@ def a_layer_that_is_not_there(recipe: dict[str, Any], tmp: Path) -> None:
 
 
 def a_family_without_an_entry(recipe: dict[str, Any], tmp: Path) -> None:
-    recipe["model"] = edit_config(Path(recipe["model"]), tmp / "model", model_type="funnel")
+    recipe["model"] = edit_config(Path(recipe["model"]), tmp / "model", model_type="convbert")
 
 
 def a_teacher_with_other_labels(recipe: dict[str, Any], tmp: Path) -> None:
@@ -134,7 +134,7 @@ BAD: dict[Change, str] = {
     remote_code: r"asks to run its own code \(modeling\.Own\).*--trust-remote-code",
     no_tokenizer: r"holds no tokenizer that can be loaded",
     a_layer_that_is_not_there: r"asks for layer 4, but the model has 4 layers \(0 to 3\)",
-    a_family_without_an_entry: r"the family 'funnel'.*architectures\.py",
+    a_family_without_an_entry: r"the family 'convbert'.*architectures\.py",
     a_teacher_with_other_labels: r"label their outputs differently: .* has bad, good, the student negative, positive",
     a_teacher_with_another_vocabulary: r"does not fit the student: their tokenizers have other vocabularies",
     a_source_without_a_head: r"takes `source`, but .* has no head for text-classification",
