@@ -25,7 +25,7 @@ def number(value: float) -> str:
         return f"{value:,.0f}"
     if abs(value) >= 9.995:
         return f"{value:.1f}"
-    return f"{value:.2f}" if abs(value) >= 0.095 or value == 0 else f"{value:.2g}"
+    return f"{value:.2f}" if abs(value) >= 0.0995 or value == 0 else f"{value:.2g}"
 
 
 def times(ratio: float) -> str:
