@@ -34,7 +34,7 @@ def start(server: Any, recipe: dict[str, Any], folder: Path) -> Any:
     return process
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(480)
 def test_ten_kills_leave_the_weights_of_an_undisturbed_run(
     server: Any, encoder: Path, reviews: Path, tmp_path: Path
 ) -> None:
