@@ -69,6 +69,38 @@ def keep_layers(model: PreTrainedModel, layers: Sequence[int]) -> PreTrainedMode
     return student
 
 
+def layer_count(config: Any) -> int:
+    """How many encoder layers a model has."""
+    return int(getattr(config, architecture_of(config.model_type).count))
+
+
+def widths(config: Any) -> tuple[int, int]:
+    """Hidden size and number of attention heads."""
+    architecture = architecture_of(config.model_type)
+    return int(getattr(config, architecture.width)), int(getattr(config, architecture.heads))
+
+
+def layers_of(model: PreTrainedModel) -> list[torch.nn.Module]:
+    """The encoder layers, in order."""
+    return list(model.get_submodule(stem_of(model, architecture_of(model.config.model_type))).children())
+
+
+def projections_of(model: PreTrainedModel, layer: int) -> tuple[torch.nn.Module, torch.nn.Module, torch.nn.Module]:
+    """The modules that give the queries, keys and values of a layer.
+
+    Raises:
+        InputError: the family is unknown, or computes the three in one.
+    """
+    paths = architecture_of(model.config.model_type).projections
+    if paths is None:
+        raise InputError(
+            f"{model.config.model_type} has no query, key and value projections of their own, which `relations` and "
+            "`attention` compare; use `hidden`"
+        )
+    query, key, value = (layers_of(model)[layer].get_submodule(path) for path in paths)
+    return query, key, value
+
+
 def stem_of(model: PreTrainedModel, architecture: Architecture) -> str:
     """The dotted path of the layers in this model, which has no `bert.` in front when it is a bare encoder."""
     names = {name for name, _ in model.named_modules()}

@@ -12,8 +12,9 @@ import torch
 from transformers import TrainerCallback
 
 from hfcompress.errors import TrainingDivergedError
+from hfcompress.training.answers import Answer, Wants
 from hfcompress.training.checkpoints import newest_intact
-from hfcompress.training.parts import non_finite_tensor
+from hfcompress.training.divergence import non_finite_tensor
 from hfcompress.training.teachers import Teacher
 from hfcompress.training.trainer import DistillationTrainer
 from tests.training.toy import tiny_bert
@@ -41,13 +42,13 @@ class InfiniteTeacher(Teacher):
         self.rows: list[int] = []
         self.calls = 0
 
-    def logits(self, batch: Any) -> torch.Tensor:
+    def answer(self, batch: Any, wants: Wants = Wants()) -> Answer:  # noqa: B008 - frozen
         self.calls += 1
-        logits = super().logits(batch)
+        answer = super().answer(batch, wants)
         if self.calls == 3:
             self.rows = batch["row_id"].tolist()
-            logits[0, 1] = float("inf")
-        return logits
+            answer.outputs["logits"][0, 1] = float("inf")
+        return answer
 
 
 def test_a_teacher_that_gives_infinity_is_named_with_its_row(trainer: Make) -> None:
@@ -56,21 +57,21 @@ def test_a_teacher_that_gives_infinity_is_named_with_its_row(trainer: Make) -> N
     with pytest.raises(TrainingDivergedError) as caught:
         training.train()
     message = str(caught.value)
-    assert re.search(r"at step 3 in kl \(label 0\.\d+, kl nan\)", message)
-    assert f"the teacher's logits are the cause; row_id {teacher.rows[0]};" in message
+    assert re.search(r"at step 3 in kl \(kl nan, label 0\.\d+\)", message)
+    assert f"the teacher's outputs are the cause; row_id {teacher.rows[0]};" in message
     assert training.state.global_step == 2
 
 
 @pytest.mark.parametrize("teacher", [None, tiny_bert(1)], ids=["labels", "distillation"])
 def test_weights_of_nan_stop_the_next_step(trainer: Make, teacher: Any) -> None:
     training = trainer(model=tiny_bert(), teacher=teacher, callbacks=[PoisonWeights(2)])
-    with pytest.raises(TrainingDivergedError, match=r"at step 3 in label.*the student's logits.*row_id 1\d{3}, 1\d{3}"):
+    with pytest.raises(TrainingDivergedError, match=r"at step 3 in .*the student's outputs.*row_id 1\d{3}, 1\d{3}"):
         training.train()
 
 
 def test_an_infinite_loss_of_finite_logits_is_told_from_bad_logits(trainer: Make) -> None:
     training = trainer(model=tiny_bert(), trainer_args={"compute_loss_func": lambda *_, **__: torch.tensor(torch.inf)})
-    with pytest.raises(TrainingDivergedError, match=r"at step 1 in label .*all logits are finite; row_id"):
+    with pytest.raises(TrainingDivergedError, match=r"at step 1 in label .*all outputs are finite; row_id"):
         training.train()
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel, Trainer
 
 from hfcompress.errors import InputError
+from hfcompress.training.answers import Answer, Wants
 from hfcompress.training.losses import soft_target_kl
 from hfcompress.training.sampler import LengthGroupedSampler, ShuffledSampler
 from hfcompress.training.teachers import Teacher
@@ -20,7 +21,15 @@ from tests.training.toy import VOCABULARY, collate, logged, sentence_pairs, tiny
 
 Make = Callable[..., DistillationTrainer]
 
-DOCUMENTED_HOOKS = {"__init__", "compute_loss", "_get_train_sampler", "log", "_save_checkpoint"}
+DOCUMENTED_HOOKS = {
+    "__init__",
+    "compute_loss",
+    "get_batch_samples",
+    "_get_train_sampler",
+    "log",
+    "save_model",
+    "_save_checkpoint",
+}
 
 
 def weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
@@ -35,7 +44,7 @@ def test_only_documented_hooks_of_trainer_are_overridden() -> None:
 def test_our_own_attributes_do_not_hide_those_of_trainer(trainer: Make) -> None:
     ours = set(vars(trainer(model=tiny_bert(), teacher=tiny_bert(1))))
     plain = set(vars(Trainer(model=tiny_bert(), args=trainer(model=tiny_bert()).args)))
-    assert ours - plain == {"teacher", "_parts", "_sampler_epoch"}
+    assert ours - plain == {"teacher", "_loss", "_counts", "_micro_batches", "_parts", "_sampler_epoch"}
 
 
 @pytest.mark.parametrize("teacher", [None, tiny_bert(1)], ids=["labels", "distillation"])
@@ -78,7 +87,7 @@ def test_the_loss_is_the_weighted_sum_of_kl_and_labels(trainer: Make) -> None:
     loss = training.compute_loss(student.train(), batch)
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
     logits = student(**inputs).logits
-    kl = soft_target_kl(logits, teacher(**inputs).logits, 3.0)
+    kl = soft_target_kl(logits, teacher(**inputs).logits, 3.0).mean()
     torch.testing.assert_close(loss, 0.7 * kl + 0.4 * functional.cross_entropy(logits, batch["labels"]))
 
 
@@ -101,10 +110,10 @@ def test_the_teacher_sees_its_own_inputs_although_the_student_lacks_them(trainer
     seen: list[tuple[dict[str, torch.Tensor], torch.Tensor]] = []
 
     class Watched(Teacher):
-        def logits(self, batch: Any) -> torch.Tensor:
-            logits = super().logits(batch)
-            seen.append((batch, logits))
-            return logits
+        def answer(self, batch: Any, wants: Wants = Wants()) -> Answer:  # noqa: B008 - frozen
+            answer = super().answer(batch, wants)
+            seen.append((batch, answer.outputs["logits"]))
+            return answer
 
     model = tiny_bert(1)
     trainer(model=tiny_distilbert(), teacher=Watched(model), max_steps=3).train()
@@ -176,7 +185,7 @@ def test_the_loss_goes_down_on_a_task_that_can_be_learned(trainer: Make, tmp_pat
     distillation.train()
     for training, part in ((fine_tuning, "loss"), (distillation, "loss_kl"), (distillation, "loss_label")):
         assert logged(training, part)[-1] < 0.3 * logged(training, part)[0]
-        right = Teacher(training.model).logits(batch).argmax(-1) == batch["labels"]
+        right = Teacher(training.model).answer(batch).outputs["logits"].argmax(-1) == batch["labels"]
         assert right.float().mean() > 0.9
 
 
