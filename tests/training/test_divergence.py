@@ -12,6 +12,7 @@ import torch
 from transformers import TrainerCallback
 
 from hfcompress.errors import TrainingDivergedError
+from hfcompress.training import output_objectives
 from hfcompress.training.answers import Answer, Wants
 from hfcompress.training.checkpoints import newest_intact
 from hfcompress.training.divergence import non_finite_tensor
@@ -97,3 +98,36 @@ def test_saved_buffers_must_be_finite_and_others_need_not() -> None:
     assert non_finite_tensor(torch.nn.Sequential(model)) is None
     model.running_var[1] = torch.inf
     assert non_finite_tensor(torch.nn.Sequential(model)) == "0.running_var"
+
+
+class BrokenGradient(torch.autograd.Function):
+    """The value itself, with a gradient of NaN for the second row."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        gradient = gradient.clone()
+        gradient[1] = float("nan")
+        return gradient
+
+
+@pytest.mark.parametrize("max_grad_norm", [0.0, 1.0])
+def test_a_gradient_of_nan_stops_the_step_and_names_part_parameter_and_rows(
+    trainer: Make, monkeypatch: pytest.MonkeyPatch, max_grad_norm: float
+) -> None:
+    student = tiny_bert()
+    training = trainer(model=student, teacher=tiny_bert(1), max_grad_norm=max_grad_norm)
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    exact = output_objectives.losses.soft_target_kl
+    monkeypatch.setattr(
+        output_objectives.losses, "soft_target_kl", lambda s, t, T: exact(BrokenGradient.apply(s), t, T)
+    )
+    with pytest.raises(TrainingDivergedError) as caught:
+        training.train()
+    assert re.search(
+        r"gradient became NaN .* at step 1, first in bert\.\S+, in the part kl; row_id 1\d{3}", str(caught.value)
+    )
+    torch.testing.assert_close(student.state_dict(), before, rtol=0, atol=0)

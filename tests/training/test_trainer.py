@@ -12,6 +12,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel, Trainer
 
 from hfcompress.errors import InputError
+from hfcompress.training import losses
 from hfcompress.training.answers import Answer, Wants
 from hfcompress.training.losses import soft_target_kl
 from hfcompress.training.sampler import LengthGroupedSampler, ShuffledSampler
@@ -197,3 +198,49 @@ def test_a_teacher_that_does_not_fit_is_refused_before_anything_else(trainer: Ma
 def test_a_loss_function_of_ones_own_is_refused_beside_a_teacher(trainer: Make) -> None:
     with pytest.raises(InputError, match="compute_loss_func"):
         trainer(model=tiny_bert(), teacher=tiny_bert(1), trainer_args={"compute_loss_func": lambda *_: 0})
+
+
+def test_a_weight_moves_along_its_schedule(trainer: Make) -> None:
+    training = trainer(
+        model=tiny_bert(),
+        teacher=tiny_bert(1),
+        kl_weight=0.8,
+        label_weight=0.0,
+        schedules={"kl": {"end": 0.0}, "label": {"end": 1.0, "shape": "cosine"}},
+        logging_steps=1,
+        max_steps=5,
+    )
+    training.train()
+    losses = {key: logged(training, key) for key in ("loss", "loss_kl", "loss_label")}
+    weights = zip((0.8, 0.6, 0.4, 0.2, 0.0), (0.0, 0.1464466, 0.5, 0.8535534, 1.0), strict=True)
+    expected = [
+        kl * kl_weight + label * label_weight
+        for (kl_weight, label_weight), kl, label in zip(weights, losses["loss_kl"], losses["loss_label"], strict=True)
+    ]
+    assert losses["loss"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_several_teachers_are_averaged_in_training(trainer: Make) -> None:
+    teachers = [tiny_bert(1), tiny_bert(2)]
+    student, batch = tiny_bert(), collate(list(sentence_pairs(8)))
+    training = trainer(model=student, teacher=teachers, kl_weight=1.0, label_weight=0.0, teacher_weights=[1.0, 3.0])
+    training.current_gradient_accumulation_steps = 1
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
+    one, two = (model(**inputs).logits for model in teachers)
+    expected = soft_target_kl(student(**inputs).logits, 0.25 * one + 0.75 * two, 2.0).mean()
+    torch.testing.assert_close(training.compute_loss(student.train(), batch), expected)
+
+
+@pytest.mark.parametrize("name", ["reverse_kl", "jsd", "mse"])
+def test_the_comparison_can_be_chosen(trainer: Make, name: str) -> None:
+    teacher, student, batch = tiny_bert(1), tiny_bert(), collate(list(sentence_pairs(8)))
+    training = trainer(model=student, teacher=teacher, kl_weight=1.0, label_weight=0.0, soft_loss=name, beta=0.3)
+    training.current_gradient_accumulation_steps = 1
+    inputs = {key: batch[key] for key in ("input_ids", "attention_mask", "token_type_ids")}
+    ours, theirs = student(**inputs).logits, teacher(**inputs).logits
+    expected = {
+        "reverse_kl": losses.reverse_kl(ours, theirs, 2.0),
+        "jsd": losses.generalized_jsd(ours, theirs, 2.0, 0.3),
+        "mse": losses.mse(ours, theirs),
+    }[name]
+    torch.testing.assert_close(training.compute_loss(student.train(), batch), expected.mean())
