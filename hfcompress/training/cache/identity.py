@@ -1,0 +1,110 @@
+"""What a teacher cache was made of: equal identity, equal outputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hfcompress.artifact import hash_file, sha256_of
+from hfcompress.errors import InputError
+from hfcompress.training.cache.kept import Keep
+
+#: Goes up when the files of a cache are laid out in another way.
+FORMAT = 1
+
+_WORDS = {
+    "teacher": "another teacher",
+    "precision": "a teacher of another precision",
+    "rows": "other rows",
+    "preprocessing": "another tokenizer or image processor",
+}
+#: What a call of a fast tokenizer leaves in it, and `save_pretrained` writes down.
+_LEFT_BY_CALLS = ("truncation", "padding")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Everything that decides what is in a cache.
+
+    Attributes:
+        task: the recipe's task, which decides the teacher's head.
+        teacher: digest of the teacher's files; of several that are asked as one, a digest of all.
+        precision: the dtype that the teacher computes in.
+        rows: digest of the raw rows, after the cap, unlabelled ones included.
+        preprocessing: `processor_digest` of what makes the teacher's inputs of them.
+        max_length: tokens after which text is cut.
+        keep: what is kept of the outputs.
+        format: of the files.
+    """
+
+    task: str
+    teacher: str
+    precision: str
+    rows: str
+    preprocessing: str
+    max_length: int
+    keep: Keep
+    format: int = FORMAT
+
+    @property
+    def key(self) -> str:
+        """sha256 of the identity as canonical JSON."""
+        return sha256_of(asdict(self))
+
+    def write(self, path: Path) -> None:
+        """Write it beside the shards, whole or not at all."""
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+    def check_written(self, path: Path) -> None:
+        """Refuse a folder that was filled from something else; one that holds no identity yet is good.
+
+        Raises:
+            InputError: names everything that differs.
+        """
+        if not path.is_file():
+            return
+        try:
+            written = json.loads(path.read_text(encoding="utf-8"))
+            differences = _differences(written, asdict(self))
+        except (ValueError, AttributeError) as error:
+            raise InputError(f"{path} cannot be read ({error}); delete {path.parent}, and it is filled anew") from error
+        if differences:
+            raise InputError(
+                f"the teacher cache {path.parent} was filled from {'; '.join(differences)}; name another folder, "
+                "delete this one, or set `teacher_cache: off`"
+            )
+
+
+def _differences(written: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    names = [name for name in wanted if written.get(name) != wanted[name]]
+    return [
+        f"{_WORDS.get(name, f'another {name}')} ({_short(written.get(name))} instead of {_short(wanted[name])})"
+        for name in names
+    ]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text[:12] if len(text) == 64 else text
+
+
+def processor_digest(processor: Any) -> str:
+    """sha256 of what a tokenizer or an image processor saves, whatever it was called with before."""
+    with TemporaryDirectory() as folder:
+        processor.save_pretrained(folder)
+        return sha256_of({path.name: _canonical(path) for path in sorted(Path(folder).rglob("*")) if path.is_file()})
+
+
+def _canonical(path: Path) -> Any:
+    if path.suffix != ".json":
+        return hash_file(path).sha256
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if path.name == "tokenizer.json":
+        content.update(dict.fromkeys(_LEFT_BY_CALLS))
+    return content
