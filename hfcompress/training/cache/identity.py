@@ -24,6 +24,8 @@ _WORDS = {
 }
 #: What a call of a fast tokenizer leaves in it, and `save_pretrained` writes down.
 _LEFT_BY_CALLS = ("truncation", "padding")
+#: What decides ids and may be set on a tokenizer after it was loaded, and `save_pretrained` does not look at then.
+_SET_BY_HAND = ("padding_side", "truncation_side", "model_max_length")
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,9 @@ def processor_digest(processor: Any) -> str:
     """sha256 of what a tokenizer or an image processor saves, whatever it was called with before."""
     with TemporaryDirectory() as folder:
         processor.save_pretrained(folder)
-        return sha256_of({path.name: _canonical(path) for path in sorted(Path(folder).rglob("*")) if path.is_file()})
+        saved = {path.name: _canonical(path) for path in sorted(Path(folder).rglob("*")) if path.is_file()}
+    by_hand = {name: getattr(processor, name, None) for name in _SET_BY_HAND}
+    return sha256_of({"saved": saved, "by_hand": by_hand})
 
 
 def _canonical(path: Path) -> Any:

@@ -210,7 +210,7 @@ def _top_k(items: Mapping[str, Tensor], topk: TopK) -> dict[str, Tensor]:
 
 def _check_finite(items: Mapping[str, Tensor], counts: Tensor | None, batch: Mapping[str, Any]) -> None:
     for name, value in items.items():
-        good = value.isfinite().reshape(len(value), -1).all(-1).cpu()
+        good = value.isfinite().unsqueeze(-1).flatten(1).all(-1).cpu()
         if not good.all():
             row = int((~good).nonzero()[0])
             if counts is not None:
@@ -227,7 +227,7 @@ def _storable(name: str, value: Tensor, dtype: str) -> np.ndarray:
     if not value.is_floating_point():
         return array.astype(np.int32)
     largest = float(np.abs(array).max(initial=0))
-    if largest > np.finfo(dtype).max:
+    if largest > float(np.finfo(dtype).max):
         raise InputError(f"{dtype} cannot hold {name} of {largest:.4g}; keep the teacher's outputs as float32")
     return array.astype(dtype)
 

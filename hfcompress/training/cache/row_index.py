@@ -102,10 +102,10 @@ def _pairs(runs: np.ndarray, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _check_ascending(row_id: np.ndarray, last: int | None) -> None:
-    before = np.array([] if last is None else [last], dtype=np.int64)
-    twice = np.flatnonzero(np.diff(row_id, prepend=before) <= 0)
+    ids = row_id if last is None else np.concatenate([[last], row_id])
+    # Not their differences, which overflow.
+    twice = np.flatnonzero(ids[1:] <= ids[:-1])
     if len(twice):
         raise DataError(
-            f"row_id {row_id[twice[0] + 1 - len(before)]} comes twice; a teacher cache needs one that is unique for "
-            "each prepared row"
+            f"row_id {ids[twice[0]]} comes twice; a teacher cache needs one that is unique for each prepared row"
         )
