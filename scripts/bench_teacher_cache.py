@@ -66,16 +66,17 @@ def measure(rows: int, folder: Path) -> dict[str, float]:
     from hfcompress.training.cache.kept import Keep
     from hfcompress.training.cache.store import TeacherCache
     from hfcompress.training.cached_teacher import CachedTeacher
+    from hfcompress.training.heads import head_of
 
     data, teacher = make_rows(rows, folder / "rows.arrow"), tiny_teacher()
-    identity = Identity("text-classification", "tiny", "float32", str(rows), "none", TOKENS, Keep())
+    identity = Identity("text-classification", "tiny", "float32", {"rows": rows}, "none", Keep())
     cache = TeacherCache(folder / "cache", identity)
     with PeakMemory() as memory:
         started = time.perf_counter()
         fill(cache, Questions(teacher, data, collate, batch_size=AT_ONCE))
         seconds = time.perf_counter() - started
         filled = memory.peak
-        cached = CachedTeacher(cache, "tiny", teacher.model.config)
+        cached = CachedTeacher(cache, "tiny", teacher.model.config, head_of(teacher.model))
         lookup_times(cached, rows)
     times = lookup_times(cached, rows)  # without the thread that samples, which holds the interpreter's lock
     return {

@@ -11,6 +11,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from hfcompress.errors import InputError
 from hfcompress.training.answers import Answer, Wants
 from hfcompress.training.cache.store import TeacherCache
+from hfcompress.training.heads import Head, head_of
 from hfcompress.training.teachers import Teacher
 
 _NOTHING = Wants()
@@ -27,14 +28,15 @@ class CachedTeacher(Teacher):
         cache: filled.
         name: how messages call the teacher.
         config: the teacher's, for its labels and vocabulary.
+        head: the teacher's, see `head_of`.
     """
 
-    def __init__(self, cache: TeacherCache, name: str, config: PretrainedConfig) -> None:
+    def __init__(self, cache: TeacherCache, name: str, config: PretrainedConfig, head: Head) -> None:
         # Not `Teacher.__init__`: there is no model, and so nothing to freeze, to move or to record.
         self.cache = cache
         self.config = config
         self.autocast: torch.dtype | None = None
-        self._name = name
+        self._name, self._head = name, head
 
     @property
     def name(self) -> str:
@@ -70,8 +72,11 @@ class CachedTeacher(Teacher):
         A student with another tokenizer is welcome where outputs are those of rows; those of tokens need the same.
 
         Raises:
-            InputError: they differ in labels or, for tokens, in vocabulary.
+            InputError: they differ in heads, in labels or, for tokens, in vocabulary.
         """
+        head = head_of(student)
+        if type(head) is not type(self._head):
+            raise InputError(f"teacher {self.name} is {self._head} and the student is {head}; choose two of one task")
         theirs, ours = self.config.id2label, student.config.id2label
         if theirs != ours:
             raise InputError(

@@ -28,6 +28,7 @@ from hfcompress.training.cache import fill as filling
 from hfcompress.training.cache.fill import Questions, fill
 from hfcompress.training.cache.kept import Keep, TopK, top_k_log_probs
 from hfcompress.training.cached_teacher import CachedTeacher, check_cacheable
+from hfcompress.training.heads import head_of
 from hfcompress.training.teachers import Teacher
 from tests.training.cache.askable import collate, new_cache, tensors, uneven_rows
 from tests.training.toy import VOCABULARY, tiny_bert, tiny_distilbert
@@ -60,7 +61,7 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tup
     ) -> tuple[Teacher, CachedTeacher]:
         teacher, cache = Teacher(model), new_cache(tmp_path, keep)
         fill(cache, Questions(teacher, rows, partial(collate, left=left), batch_size=8))
-        return teacher, CachedTeacher(cache, teacher.name, teacher.model.config)
+        return teacher, CachedTeacher(cache, teacher.name, model.config, head_of(model))
 
     return make
 
@@ -169,3 +170,9 @@ def test_a_row_that_was_not_asked_about_is_named(cached: Callable[..., tuple[Tea
     _, memory = cached(tiny_bert(seed=1))
     with pytest.raises(InputError, match="does not hold row 77777"):
         memory.answer({"row_id": torch.tensor([100, 77777])})
+
+
+def test_a_student_of_another_task_is_refused(cached: Callable[..., tuple[Teacher, CachedTeacher]]) -> None:
+    _, memory = cached(tiny(BertForTokenClassification))
+    with pytest.raises(InputError, match="is a token classifier and the student is a classifier"):
+        memory.check_matches(tiny(BertForSequenceClassification))

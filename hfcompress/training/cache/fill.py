@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: A shard is what is lost by a stop, and what is in memory at once: at most so many rows and about so many bytes.
-_SHARD_ROWS, _SHARD_BYTES = 1 << 14, 1 << 26
+_SHARD_ROWS, _SHARD_BYTES = 1 << 12, 1 << 26
+#: So many shards or more share small data out evenly over processes, but fewer rows could not be sorted by length.
+_SHARDS, _FEWEST_ROWS = 16, 1 << 9
 #: Rows that are asked before filling, to know what a row takes.
 _SAMPLE = 64
 #: A batch of 32 such rows is 32 MB to read in every step.
@@ -138,11 +140,15 @@ def _begin(cache: TeacherCache, questions: Questions) -> None:
     if layout is None:
         row_bytes = _row_bytes(questions, cache.identity.keep)
         _check_row(row_bytes, rows, cache.identity.keep)
-        layout = Layout(rows, max(1, min(_SHARD_ROWS, int(_SHARD_BYTES / row_bytes))), row_bytes)
+        layout = Layout(rows, _shard_rows(rows, row_bytes), row_bytes)
         _check_space(cache, layout)
         cache.lay_out(layout, row_ids_of(questions.rows, _CHUNK))
     else:
         _check_space(cache, layout)
+
+
+def _shard_rows(rows: int, row_bytes: float) -> int:
+    return max(1, min(_SHARD_ROWS, int(_SHARD_BYTES / row_bytes), max(_FEWEST_ROWS, -(-rows // _SHARDS))))
 
 
 def _row_bytes(questions: Questions, keep: Keep) -> float:

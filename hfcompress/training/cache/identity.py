@@ -18,9 +18,9 @@ FORMAT = 1
 
 _WORDS = {
     "teacher": "another teacher",
-    "precision": "a teacher of another precision",
-    "rows": "other rows",
-    "preprocessing": "another tokenizer or image processor",
+    "precision": "another precision",
+    "data.rows": "other rows",
+    "processor": "another tokenizer or image processor",
 }
 #: What a call of a fast tokenizer leaves in it, and `save_pretrained` writes down.
 _LEFT_BY_CALLS = ("truncation", "padding")
@@ -34,11 +34,11 @@ class Identity:
 
     Attributes:
         task: the recipe's task, which decides the teacher's head.
-        teacher: digest of the teacher's files; of several that are asked as one, a digest of all.
+        teacher: digest of the teacher's files.
         precision: the dtype that the teacher computes in.
-        rows: digest of the raw rows, after the cap, unlabelled ones included.
-        preprocessing: `processor_digest` of what makes the teacher's inputs of them.
-        max_length: tokens after which text is cut.
+        data: plain data that decides the prepared rows, besides the processor: digests of the `rows` after the cap,
+            unlabelled ones included, `max_length`, and the seed of what preparing them draws.
+        processor: `processor_digest` of what makes the teacher's inputs of them.
         keep: what is kept of the outputs.
         format: of the files.
     """
@@ -46,9 +46,8 @@ class Identity:
     task: str
     teacher: str
     precision: str
-    rows: str
-    preprocessing: str
-    max_length: int
+    data: Mapping[str, Any]
+    processor: str
     keep: Keep
     format: int = FORMAT
 
@@ -84,11 +83,20 @@ class Identity:
 
 
 def _differences(written: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    names = [name for name in wanted if written.get(name) != wanted[name]]
-    return [
-        f"{_WORDS.get(name, f'another {name}')} ({_short(written.get(name))} instead of {_short(wanted[name])})"
-        for name in names
-    ]
+    before, now = _flat(written), _flat(wanted)
+    names = [name for name in {**now, **before} if before.get(name) != now.get(name)]
+    return [f"{_word(name)} ({_short(before.get(name))} instead of {_short(now.get(name))})" for name in names]
+
+
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _word(name: str) -> str:
+    return next((word for known, word in _WORDS.items() if name.startswith(known)), f"another {name.split('.')[-1]}")
 
 
 def _short(value: Any) -> str:

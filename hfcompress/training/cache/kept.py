@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from hfcompress.errors import InputError, TrainingDivergedError
+from hfcompress.training.heads import IGNORED, Embedding
 
 #: Outputs that training compares; a model may give others.
 _OUTPUTS = ("logits", "start_logits", "end_logits", "embedding")
@@ -19,7 +20,6 @@ _OUTPUTS = ("logits", "start_logits", "end_logits", "embedding")
 _SPANS = ("start_logits", "end_logits")
 #: Tokens whose distribution over a large vocabulary is in memory at once.
 _AT_ONCE = 1024
-_IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Keep:
         tokens: Tensor = batch["attention_mask"].bool()
         if self.positions == "tokens" or "labels" not in batch:
             return tokens
-        labelled = batch["labels"] != _IGNORED
+        labelled = batch["labels"] != IGNORED
         return tokens & torch.where(labelled.any(-1, keepdim=True), labelled, True)
 
 
@@ -186,15 +186,10 @@ def top_k_log_probs(logits: Tensor, k: int, temperature: float) -> tuple[Tensor,
 def _compared(outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, Tensor]:
     found = {name: outputs[name] for name in _OUTPUTS if outputs.get(name) is not None}
     if not found and outputs.get("last_hidden_state") is not None:
-        found["embedding"] = _mean_of_tokens(outputs["last_hidden_state"], batch["attention_mask"])
+        found["embedding"] = Embedding().compared(outputs, batch)
     if not found:
         raise InputError(f"the teacher gave none of {', '.join(_OUTPUTS)}, but {', '.join(outputs) or 'nothing'}")
     return found
-
-
-def _mean_of_tokens(states: Tensor, attention_mask: Tensor) -> Tensor:
-    weights = attention_mask.unsqueeze(-1).float()
-    return (states.float() * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
 def _top_k(items: Mapping[str, Tensor], topk: TopK) -> dict[str, Tensor]:

@@ -83,8 +83,9 @@ def questions(teacher: Teacher, rows: Dataset, batch_size: int = 4) -> Questions
 
 
 def identity(keep: Keep | None = None, **changes: Any) -> Identity:
-    fields = {"task": "text-classification", "teacher": "a" * 64, "precision": "float32", "rows": "b" * 64}
-    return Identity(**{**fields, "preprocessing": "c" * 64, "max_length": 32, "keep": keep or Keep(), **changes})
+    fields = {"task": "text-classification", "teacher": "a" * 64, "precision": "float32", "processor": "c" * 64}
+    data = {"rows": {"train": "b" * 64}, "max_length": 32}
+    return Identity(**{**fields, "data": data, "keep": keep or Keep(), **changes})
 
 
 def new_cache(folder: Path, keep: Keep | None = None) -> TeacherCache:

@@ -18,9 +18,10 @@ CHANGES: list[dict[str, Any]] = [
     {"task": "masked-lm"},
     {"teacher": "d" * 64},
     {"precision": "bfloat16"},
-    {"rows": "d" * 64},
-    {"preprocessing": "d" * 64},
-    {"max_length": 64},
+    {"data": {"rows": {"train": "d" * 64}, "max_length": 32}},
+    {"data": {"rows": {"train": "b" * 64}, "max_length": 64}},
+    {"data": {"rows": {"train": "b" * 64}, "max_length": 32, "seed": 0}},
+    {"processor": "d" * 64},
     {"keep": Keep(dtype="float16")},
     {"keep": Keep(topk=TopK(4, 1.0))},
     {"keep": Keep(topk=TopK(4, 2.0))},
@@ -39,11 +40,14 @@ def test_every_part_of_it_changes_the_key() -> None:
     ("change", "message"),
     [
         ({"teacher": "d" * 64}, "another teacher (dddddddddddd instead of aaaaaaaaaaaa)"),
-        ({"rows": "d" * 64}, "other rows (dddddddddddd instead of bbbbbbbbbbbb)"),
-        ({"preprocessing": "d" * 64}, "another tokenizer or image processor"),
+        ({"processor": "d" * 64}, "another tokenizer or image processor (dddddddddddd instead of cccccccccccc)"),
         (
-            {"max_length": 64, "precision": "bfloat16"},
-            "precision (bfloat16 instead of float32); another max_length (64",
+            {"data": {"rows": {"train": "d" * 64, "unlabeled": "e" * 64}, "max_length": 32, "seed": 7}},
+            "other rows (dddddddddddd instead of bbbbbbbbbbbb); other rows (eeeeeeeeeeee instead of None);",
+        ),
+        (
+            {"data": {"rows": {"train": "b" * 64}, "max_length": 64}, "precision": "bfloat16"},
+            "another precision (bfloat16 instead of float32); another max_length (64 instead of 32)",
         ),
     ],
 )
