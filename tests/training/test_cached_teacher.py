@@ -31,7 +31,8 @@ from hfcompress.training.cached_teacher import CachedTeacher, check_cacheable
 from hfcompress.training.heads import head_of
 from hfcompress.training.teachers import Teacher
 from tests.training.cache.askable import collate, new_cache, tensors, uneven_rows
-from tests.training.toy import VOCABULARY, tiny_bert, tiny_distilbert
+from tests.training.toy import VOCABULARY, logged, sentence_pairs, tiny_bert, tiny_distilbert, tiny_trainer
+from tests.training.toy import collate as pairs
 
 ROWS = uneven_rows(60)
 HEADS: dict[str, type[PreTrainedModel]] = {
@@ -176,3 +177,21 @@ def test_a_student_of_another_task_is_refused(cached: Callable[..., tuple[Teache
     _, memory = cached(tiny(BertForTokenClassification))
     with pytest.raises(InputError, match="is a token classifier and the student is a classifier"):
         memory.check_matches(tiny(BertForSequenceClassification))
+
+
+def test_a_student_learns_from_it_as_from_the_teacher(tmp_path: Path) -> None:
+    rows, model = sentence_pairs(64), tiny_bert(seed=1)
+
+    def arrays(batch: Any) -> dict[str, np.ndarray]:
+        return {name: tensor.numpy() for name, tensor in pairs(batch).items()}
+
+    cache = new_cache(tmp_path / "cache")
+    fill(cache, Questions(Teacher(model), rows, arrays))
+    cached = CachedTeacher(cache, "tiny", model.config, head_of(model))
+    losses = []
+    for teacher in (Teacher(model), cached):
+        trainer = tiny_trainer(tmp_path / "work", model=tiny_distilbert(), teacher=teacher, rows=rows, logging_steps=1)
+        trainer.train()
+        losses.append(logged(trainer, "loss_kl"))
+    assert len(losses[0]) == 4
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)

@@ -11,8 +11,8 @@ import numpy as np
 
 from hfcompress.errors import DataError, InputError
 
-#: Rows that are sorted in memory, and places that are merged at once.
-_RUN, _AT_ONCE = 1 << 16, 1 << 10
+#: Rows that are sorted in memory, and pairs of all runs together that wait to be merged.
+_RUN, _WAITING = 1 << 16, 1 << 13
 _PAIR = np.dtype([("row_id", np.int64), ("place", np.int64)])
 
 
@@ -91,14 +91,15 @@ def _merged(runs: np.ndarray, starts: list[int]) -> Iterator[np.ndarray]:
     if all(runs["row_id"][end - 1] < runs["row_id"][end] for end in starts[1:]):  # as they mostly are
         yield from (np.array(runs[start:end]) for start, end in zip(starts, ends, strict=True))
         return
-    merged = heapq.merge(*(_pairs(runs, start, end) for start, end in zip(starts, ends, strict=True)))
+    at_once = max(1, _WAITING // len(starts))
+    merged = heapq.merge(*(_pairs(runs[start:end], at_once) for start, end in zip(starts, ends, strict=True)))
     while len(pairs := np.fromiter(islice(merged, _RUN), _PAIR)):
         yield pairs
 
 
-def _pairs(runs: np.ndarray, start: int, end: int) -> Iterator[tuple[int, int]]:
-    for at in range(start, end, _AT_ONCE):
-        yield from runs[at : min(end, at + _AT_ONCE)].tolist()
+def _pairs(run: np.ndarray, at_once: int) -> Iterator[tuple[int, int]]:
+    for at in range(0, len(run), at_once):
+        yield from run[at : at + at_once].tolist()
 
 
 def _check_ascending(row_id: np.ndarray, last: int | None) -> None:

@@ -32,7 +32,7 @@ def test_it_finds_what_a_dict_finds(ids: list[int], chunk: int, run: int, ascend
     ids = sorted(ids) if ascending else ids
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(row_index, "_RUN", run)
-        patch.setattr(row_index, "_AT_ONCE", 2)
+        patch.setattr(row_index, "_WAITING", 8)
         index = index_of(ids, chunk)
     places = {row: place for place, row in enumerate(ids)}
     asked = list(reversed(ids))
