@@ -48,6 +48,9 @@ class Questions:
         collate: rows -> a batch, `row_id` included.
         device: where the teacher is.
         batch_size: rows of one call.
+
+    Raises:
+        InputError: the rows have no `row_id`.
     """
 
     teacher: Teacher
@@ -55,6 +58,13 @@ class Questions:
     collate: Collate
     device: torch.device | str = "cpu"
     batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        if "row_id" not in self.rows.column_names:
+            raise InputError(
+                f"a teacher cache finds rows by their row_id, and these have only {', '.join(self.rows.column_names)}; "
+                'add one: rows.add_column("row_id", range(len(rows)))'
+            )
 
     def ask(self, places: np.ndarray | range, keep: Keep, tell: Callable[[int], None] = lambda rows: None) -> Kept:
         """What the teacher says to the rows at some places, in the order of these places.
@@ -71,10 +81,7 @@ class Questions:
             parts.append(keep_outputs(self.teacher.answer(tensors).outputs, tensors, keep))
             seen.append(batch["row_id"])
             tell(len(batch["row_id"]))
-        wanted = next(row_ids_of(rows, len(rows)))
-        by_id = np.argsort(np.concatenate(seen))
-        # The k-th smallest id was seen at by_id[k], and is wanted where the k-th smallest one of `wanted` is.
-        return join(parts).take(by_id[np.argsort(np.argsort(wanted))])
+        return join(parts).take(_found(next(row_ids_of(rows, len(rows))), np.concatenate(seen)))
 
 
 @dataclass(frozen=True)
@@ -134,6 +141,15 @@ def row_ids_of(rows: Dataset, size: int) -> Iterator[np.ndarray]:
         yield np.asarray(chunk["row_id"], dtype=np.int64)
 
 
+def _found(wanted: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Where in `seen` each of `wanted` is."""
+    order = np.argsort(seen)
+    found: np.ndarray = order[np.searchsorted(seen, wanted, sorter=order).clip(max=len(seen) - 1)]
+    if len(seen) != len(wanted) or (seen[found] != wanted).any():
+        raise InputError("the collator gives other row ids than the rows have; let it carry `row_id` through")
+    return found
+
+
 def _begin(cache: TeacherCache, questions: Questions) -> None:
     rows = len(questions.rows)
     layout = cache.read_layout(rows)
@@ -153,7 +169,8 @@ def _shard_rows(rows: int, row_bytes: float) -> int:
 
 def _row_bytes(questions: Questions, keep: Keep) -> float:
     places = np.unique(np.linspace(0, len(questions.rows) - 1, _SAMPLE).astype(np.int64))
-    return max(1.0, questions.ask(places, keep).nbytes / len(places))
+    parts = np.array_split(places, -(-len(places) // questions.batch_size))  # all at once may be too large for memory
+    return max(1.0, sum(questions.ask(part, keep).nbytes for part in parts) / len(places))
 
 
 def _check_row(row_bytes: float, rows: int, keep: Keep) -> None:

@@ -29,8 +29,13 @@ def sealing(folder: Path, rows: int) -> Iterator[Path]:
         (temporary / MANIFEST).write_text(json.dumps(seal.model_dump(), indent=1) + "\n", encoding="utf-8")
 
 
-def fault_of(folder: Path, rows: int) -> str | None:
-    """None for a folder of `rows` rows that is as it was written, else what is wrong; reads every file."""
+def fault_of(folder: Path, rows: int | None = None) -> str | None:
+    """None for a folder that is as it was written, else what is wrong; reads every file.
+
+    Args:
+        folder: a sealed folder, or the place of one.
+        rows: how many it should have; None: any number.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         return f"{folder.name} is missing"
@@ -38,7 +43,7 @@ def fault_of(folder: Path, rows: int) -> str | None:
         seal = _Seal.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError):
         return f"{folder.name}/{MANIFEST} cannot be read"
-    if seal.rows != rows:
+    if rows is not None and seal.rows != rows:
         return f"{folder.name} has {seal.rows} rows instead of {rows}"
     found = hash_folder(folder)
     changed = sorted(name for name in found.keys() | seal.files.keys() if found.get(name) != seal.files.get(name))

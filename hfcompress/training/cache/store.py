@@ -70,14 +70,15 @@ class TeacherCache:
 
     def lay_out(self, layout: Layout, row_ids: Iterable[np.ndarray]) -> None:
         """Begin a cache: write the identity, and the index of all row ids, which come in the order of the rows."""
+        self._index = self._layout = None
         self.folder.mkdir(parents=True, exist_ok=True)
         self.identity.write(self.folder / "identity.json")
         with sealing(self.folder / "index", layout.rows) as temporary:
             write_index(temporary, row_ids, layout.rows)
             (temporary / _LAYOUT).write_text(json.dumps(asdict(layout)), encoding="utf-8")
 
-    def read_layout(self, rows: int) -> Layout | None:
-        """The layout of a cache that was begun for `rows` rows, or None."""
+    def read_layout(self, rows: int | None = None) -> Layout | None:
+        """The layout of a cache that was begun for `rows` rows (None: any number), or None."""
         if self._layout is None and fault_of(self.folder / "index", rows) is None:
             self._layout = Layout(**json.loads((self.folder / "index" / _LAYOUT).read_text(encoding="utf-8")))
         return self._layout
@@ -130,9 +131,10 @@ class TeacherCache:
         return self._shards[shard]
 
     def _opened(self) -> Layout:
-        if self._layout is None:
+        layout = self.read_layout()
+        if layout is None:
             raise InputError(f"the teacher cache {self.folder} has no index that is whole; fill it first")
-        return self._layout
+        return layout
 
     def _path(self, shard: int) -> Path:
         return self.folder / f"shard-{shard:05d}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import namedtuple
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +13,14 @@ import torch
 
 from hfcompress.errors import DataError, InputError
 from hfcompress.training.cache import fill as filling
-from hfcompress.training.cache.fill import Processes, estimate, fill
+from hfcompress.training.cache.fill import Processes, Questions, estimate, fill
 from hfcompress.training.cache.kept import Keep, Kept, TopK
 from hfcompress.training.cache.store import TeacherCache
 from tests.training.cache.askable import (
     Arithmetic,
     PowerCutError,
     by_hand,
-    identity,
+    collate,
     new_cache,
     questions,
     uneven_rows,
@@ -122,7 +123,7 @@ def test_a_damaged_shard_is_seen_when_it_is_read_and_made_again_when_filling(
     filled(tmp_path, "tokens")
     whole = content(tmp_path)
     flip_a_bit(tmp_path / "shard-00001" / file)
-    cache = opened(tmp_path, LEVELS["tokens"])
+    cache = new_cache(tmp_path, LEVELS["tokens"])
     assert isinstance(cache.lookup(np.array([100, 133])), Kept)  # the other shards are good
     with pytest.raises(InputError, match=rf"shard-00001/{file}.*run the stage again.*`teacher_cache: off`"):
         cache.lookup(np.array([100, 115]))
@@ -138,7 +139,7 @@ def test_a_damaged_index_is_made_again(tmp_path: Path) -> None:
     whole = content(tmp_path)
     flip_a_bit(tmp_path / "index" / "place.npy")
     with pytest.raises(InputError, match="no index that is whole"):
-        opened(tmp_path).lookup(np.array([100]))
+        new_cache(tmp_path).lookup(np.array([100]))
     filled(tmp_path)
     assert content(tmp_path) == whole
 
@@ -147,7 +148,7 @@ def test_a_shard_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(PowerCutError):
         fill(new_cache(tmp_path), questions(Arithmetic(cut_at=5), uneven_rows(34)))
     with pytest.raises(InputError, match="shard-00001 is missing"):
-        opened(tmp_path).lookup(np.array([115]))
+        new_cache(tmp_path).lookup(np.array([115]))
 
 
 def test_ids_that_come_twice_are_found_before_the_teacher_is_asked_about_all(tmp_path: Path) -> None:
@@ -200,7 +201,14 @@ def test_large_rows_make_small_shards(tmp_path: Path, monkeypatch: pytest.Monkey
 CLASS_BYTES = 5 * 4
 
 
-def opened(folder: Path, keep: Keep | None = None, rows: int = 34) -> TeacherCache:
-    cache = TeacherCache(folder, identity(keep))
-    cache.read_layout(rows)
-    return cache
+def test_rows_without_an_id_are_refused_with_the_way_out() -> None:
+    with pytest.raises(InputError, match=r"only input_ids, length; add one: rows.add_column"):
+        questions(Arithmetic(), uneven_rows(3).remove_columns("row_id"))
+
+
+def test_a_collator_that_gives_other_ids_is_refused(tmp_path: Path) -> None:
+    def shifted(rows: Any) -> dict[str, np.ndarray]:
+        return collate([{**row, "row_id": row["row_id"] + 1} for row in rows])
+
+    with pytest.raises(InputError, match="collator gives other row ids"):
+        fill(new_cache(tmp_path), Questions(Arithmetic(), uneven_rows(5), shifted))
