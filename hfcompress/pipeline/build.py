@@ -114,7 +114,7 @@ def build(
         shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
     with writing(folder.artifact(name)) as out:
-        run = Run(name, plan.data, plan.recipe.seed, out, work, progress)
+        run = Run(name, plan.data, plan.recipe.seed, out, work, progress, folder.teacher_cache)
         artifact = _run(plan, name, made, run)
         files = hash_folder(out)
         write_manifest(out, _manifest(plan, name, made, key, artifact).model_copy(update={"files": files}))

@@ -95,7 +95,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # Transformers is unt
         # We divide by counts over all micro-batches: Trainer must not divide by their number as well.
         self.model_accepts_loss_kwargs = True
         if self.teacher is not None:
-            self.teacher.autocast = _autocast(self.args)
+            self.teacher.autocast = autocast_of(self.args)
             self.teacher.to(self.args.device)
         config = LABELS_ONLY if self.teacher is None else self.args.objectives
         loss = DistillationLoss(config, model, self.teacher, self.args.label_smoothing_factor)
@@ -275,7 +275,7 @@ def _as_teacher(
     return Teachers(teachers, args.objectives.teacher_weights, args.objectives.teacher_choice)
 
 
-def _autocast(args: DistillationArguments) -> torch.dtype | None:
+def autocast_of(args: DistillationArguments) -> torch.dtype | None:
     """What the student computes in: Trainer says it to the model that it trains, and to no other."""
     if args.bf16:
         return torch.bfloat16
