@@ -11,7 +11,8 @@ of vaderSentiment 3.3.2 (MIT):
 
 Snippets with |rating| >= 0.5 are kept and labelled by the sign of the rating. The others, and the snippets of product
 reviews in the same archive, are text without a label, from which a student can learn what its teacher thinks. A second
-run checks what is there and fetches nothing. Exit codes: 0 done, 2 the ingredients could not be had; the message says the way out.
+run checks what is there and fetches nothing. Exit codes: 0 done, 2 the ingredients could not be had; the message says
+the way out.
 """
 
 from __future__ import annotations

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from hfcompress.artifact import Artifact
 from hfcompress.distill.student import make_student
+from hfcompress.distill.teacher_cache import cached_teacher, what_to_keep
 from hfcompress.errors import TrainingDivergedError
 from hfcompress.models.loading import load_model, save_model
 from hfcompress.models.quiet import no_bars
-from hfcompress.recipe.objectives import DistillationObjectives
+from hfcompress.recipe.objectives import LOOK_INSIDE, DistillationObjectives
 from hfcompress.recipe.stages import DistillConfig, FinetuneConfig
 from hfcompress.stage import Inputs, Run
 
@@ -53,12 +54,30 @@ def _teacher(
     config: DistillConfig, inputs: Inputs, processor: Any, arguments: DistillationArguments, run: Run
 ) -> Teacher | None:
     """The teachers as one; None when nothing is asked of them."""
-    from hfcompress.training.teachers import Teacher, Teachers
+    from hfcompress.training.teachers import Teachers
 
     if all(part == "label" for part in config.parts()):
         return None
-    teachers = [Teacher(load_model(each.path, run.task, trust_remote_code=each.trusted)) for each in inputs.teachers]
+    teachers = [_asked_or_cached(config, each, processor, arguments, run) for each in inputs.teachers]
     return teachers[0] if len(teachers) == 1 else Teachers(teachers, config.teacher_weights, config.teacher_choice)
+
+
+def _asked_or_cached(
+    config: DistillConfig, artifact: Artifact, processor: Any, arguments: DistillationArguments, run: Run
+) -> Teacher:
+    """A teacher that is asked at each step, or what it said once about every row."""
+    from hfcompress.training.teachers import Teacher
+
+    teacher = Teacher(load_model(artifact.path, run.task, trust_remote_code=artifact.trusted))
+    own = run.data.task.load_processor(artifact.path)
+    same_inputs = run.data.task.check_compatible(processor, own) is None
+    keep = what_to_keep(teacher, config.teacher_cache_top_k, config.temperature)
+    asked_again = run.teacher_cache is not None and arguments.max_steps <= 0 and arguments.num_train_epochs > 1
+    looks_inside = any(part in LOOK_INSIDE for part in config.parts())
+    pays = asked_again and not looks_inside and (keep.topk is not None or keep.dtype == "float32")
+    if config.teacher_cache == "on" or not same_inputs or (config.teacher_cache == "auto" and pays):
+        return cached_teacher(teacher, artifact, processor if same_inputs else own, arguments, run, keep)
+    return teacher
 
 
 def _carry_code(source: Artifact, run: Run) -> None:
