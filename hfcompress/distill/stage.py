@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from hfcompress.artifact import Artifact
-from hfcompress.distill.student import make_student
+from hfcompress.distill.student import load_student
 from hfcompress.errors import TrainingDivergedError
 from hfcompress.models.loading import load_model, save_model
 from hfcompress.models.quiet import no_bars
@@ -43,13 +43,12 @@ def finetune(config: FinetuneConfig, inputs: Inputs, run: Run) -> Artifact:
 def distill(config: DistillConfig, inputs: Inputs, run: Run) -> Artifact:
     """Train a student, made from the source, towards the teacher's logits and the labels."""
     processor = _seeded_processor(inputs, run)
-    source = load_model(inputs.source.path, run.task, trust_remote_code=inputs.source.trusted)
-    student = make_student(source, config.student)
+    student = load_student(config.student, inputs, run)
     taught_by = inputs.teachers[0]
     teacher = load_model(taught_by.path, run.task, trust_remote_code=taught_by.trusted)
     weights = {"temperature": config.temperature, "kl_weight": config.kl_weight, "label_weight": config.label_weight}
     arguments = _arguments(run, {**weights, **config.training})
-    _carry_code(inputs.source, run)
+    _carry_code(inputs.student or inputs.source, run)
     return _train(student, _teacher(teacher, processor, arguments, run), processor, arguments, run)
 
 
