@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: Fields that follow from others, and so are computed anew for a config that others are laid over.
-_FOLLOW = ("stage_names", "out_features", "out_indices", "pruned_heads")
+_FOLLOW = ("stage_names", "out_features", "out_indices", "pooler_hidden_size", "pooler_output_size", "pruned_heads")
 #: What Transformers raises for a config that gives no model: heads that do not divide the width, text for a number, ...
 _NO_MODEL = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, ArithmeticError)
 
@@ -87,9 +87,16 @@ def lay_over(config: Any, fields: Mapping[str, Any]) -> Any:
     said = {aliases.get(name, name): value for name, value in fields.items()}
     values = {name: value for name, value in config.to_dict().items() if name not in _stale(config, said)}
     try:
-        return type(config).from_dict({**values, **said})
+        made = type(config).from_dict({**values, **said})
     except (*_NO_MODEL, StrictDataclassError) as error:
         raise _no_model(fields, error) from error
+    for name, value in said.items():
+        if getattr(made, name) != value:  # Swin takes `num_layers`, and then counts its `depths`
+            raise InputError(
+                f"student.config says {name}: {show(value)}, but in a {config.model_type} it follows from other fields "
+                f"and is {show(getattr(made, name))}; say those"
+            )
+    return made
 
 
 def float32_bytes(config: Any, model_class: Any, *, trust_remote_code: bool = False) -> int:

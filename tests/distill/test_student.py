@@ -105,6 +105,7 @@ def test_a_fresh_student_is_without_the_pooler_that_the_source_is_without() -> N
         ("bert", {"hidden_size": 33}, r"\{hidden_size: 33\} gives no model: .*multiple of the number of attention"),
         ("bert", {"hidden_act": "gelo"}, r"gives no model: .*gelo"),
         ("vit", {"hidden_size": "wide"}, "gives no model"),
+        ("swin", {"num_hidden_layers": 3}, "says num_layers: 3, but in a swin it follows from other fields and is 2"),
     ],
 )
 def test_a_config_that_gives_no_model_is_refused(family: str, fields: dict[str, Any], fault: str) -> None:
@@ -116,6 +117,8 @@ def test_what_follows_from_a_field_is_computed_anew() -> None:
     config = make("dinov2").config
     assert lay_over(config, {"num_hidden_layers": 2}).stage_names == ["stem", "stage1", "stage2"]
     assert config.stage_names[-1] == "stage4"
+    assert lay_over(make("deberta-v2").config, {"hidden_size": 16}).pooler_hidden_size == 16
+    assert lay_over(make("vit").config, {"hidden_size": 16}).pooler_output_size == 16
 
 
 @pytest.mark.parametrize("family", CHOOSABLE)
@@ -124,6 +127,7 @@ def test_the_size_of_a_student_is_known_before_it_is_made(family: str) -> None:
 
     text = "ForSequenceClassification" in FAMILIES[family].heads
     model = make(family)
+    model.config.architectures = [type(model).__name__]  # as every saved config says
     for said in ({"keep_layers": tuple(FAMILIES[family].kept)}, {"config": NARROWER.get(family, LIKE_BERT)}):
         config = StudentConfig(**said)
         student, made = make_student(model, config), student_config(model.config, config)
