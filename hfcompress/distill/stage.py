@@ -33,7 +33,7 @@ _RECORDED_AT_ONCE = 32
 def finetune(config: FinetuneConfig, inputs: Inputs, run: Run) -> Artifact:
     """Fine-tune the source on the labels; its head is new where the source has none for these labels."""
     processor = _seeded_processor(inputs, run)
-    labels = run.data.labels.names
+    labels = run.data.labels
     model = load_model(inputs.source.path, run.task, labels=labels, trust_remote_code=inputs.source.trusted)
     arguments = _arguments(run, {"kl_weight": 0.0, "label_weight": 1.0, **config.training})
     _carry_code(inputs.source, run)

@@ -65,8 +65,7 @@ def _data_read(config: StageConfig, data: Data) -> dict[str, Any]:
     splits: tuple[Split, ...] = ("validation",) if isinstance(config, ExportConfig) else ("train",)
     if _evaluates(config):
         splits = ("train", "validation")
-    digests = {split: data.rows.digests[split] for split in splits if split in data.rows.digests}
-    return {"rows": digests, "labels": list(data.labels.names), "max_length": data.max_length}
+    return data.identity(*splits)
 
 
 def _evaluates(config: StageConfig) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from hfcompress.recipe.schema import Schema
 from hfcompress.recipe.tasks import Metric
@@ -94,6 +94,7 @@ class Gate(Schema):
         artifact: the artifact that is judged.
         against: what it is compared with; default: the recipe's baseline.
         max_drop: metric to the most that may be lost, as a fraction.
+        max_rise: metric of which less is better (`mse`, `perplexity`) to the most that it may rise, in its own unit.
         min_speedup: throughput on the stream over that of `against`.
         max_p50_ms, max_p99_ms: latency bounds, judged on the slowest cell that `batch` and `sequence` select.
         max_size_mb: bytes of weights and graph / 10^6.
@@ -105,6 +106,7 @@ class Gate(Schema):
     artifact: str
     against: str | None = None
     max_drop: dict[Metric, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    max_rise: dict[Metric, NonNegativeFloat] = Field(default_factory=dict)
     min_speedup: Annotated[float, Field(gt=0)] | None = None
     max_p50_ms: Annotated[float, Field(gt=0)] | None = None
     max_p99_ms: Annotated[float, Field(gt=0)] | None = None
@@ -117,8 +119,9 @@ class Gate(Schema):
     @model_validator(mode="after")
     def _holds_a_bound(self) -> Gate:
         bounds = (self.min_speedup, self.max_p50_ms, self.max_p99_ms, self.max_size_mb, self.max_size_ratio)
-        if not self.max_drop and all(bound is None for bound in bounds):
+        if not self.max_drop and not self.max_rise and all(bound is None for bound in bounds):
             raise ValueError(
-                "a gate needs a bound: max_drop, min_speedup, max_p50_ms, max_p99_ms, max_size_mb or max_size_ratio"
+                "a gate needs a bound: max_drop, max_rise, min_speedup, max_p50_ms, max_p99_ms, max_size_mb or "
+                "max_size_ratio"
             )
         return self

@@ -8,10 +8,10 @@ from typing import Any, get_args
 from hfcompress.recipe.data import BenchmarkConfig, DataConfig, EvaluateConfig, Split
 from hfcompress.recipe.faults import Fault, Loc, did_you_mean, listed, show
 from hfcompress.recipe.outline import Outline, items, mapping, text
-from hfcompress.recipe.tasks import Metric, TaskLanguage
+from hfcompress.recipe.tasks import LESS_IS_BETTER, Metric, TaskLanguage
 
 #: Bounds that compare an artifact with another one.
-_RELATIVE = ("max_drop", "min_speedup", "max_size_ratio")
+_RELATIVE = ("max_drop", "max_rise", "min_speedup", "max_size_ratio")
 
 
 def reference_faults(recipe: Outline) -> Iterator[Fault]:
@@ -90,6 +90,7 @@ def _gate_faults(recipe: Outline, loc: Loc, gate: Mapping[str, Any]) -> Iterator
             yield from _artifact_fault(recipe, (*loc, field), name)
     yield from _self_comparison(recipe, loc, gate)
     yield from _unmeasured(recipe, loc, gate)
+    yield from _wrong_way(loc, gate)
     yield from _off_the_grid(recipe, loc, gate)
 
 
@@ -110,10 +111,20 @@ def _unmeasured(recipe: Outline, loc: Loc, gate: Mapping[str, Any]) -> Iterator[
     evaluated = items(recipe.block("evaluate").get("metrics")) or list(recipe.language.metrics[:1])
     if not all(metric in get_args(Metric) for metric in evaluated):
         return
+    for bound in ("max_drop", "max_rise"):
+        for metric in mapping(gate.get(bound)):
+            if metric in get_args(Metric) and metric not in evaluated:
+                what = f"is not evaluated, only {listed(evaluated)}; add it to evaluate.metrics"
+                yield Fault((*loc, bound, metric), what)
+
+
+def _wrong_way(loc: Loc, gate: Mapping[str, Any]) -> Iterator[Fault]:
     for metric in mapping(gate.get("max_drop")):
-        if metric in get_args(Metric) and metric not in evaluated:
-            what = f"is not evaluated, only {listed(evaluated)}; add it to evaluate.metrics"
-            yield Fault((*loc, "max_drop", metric), what)
+        if metric in LESS_IS_BETTER:
+            yield Fault((*loc, "max_drop", metric), "is better when it is less; bound it by `max_rise`")
+    for metric in mapping(gate.get("max_rise")):
+        if metric in get_args(Metric) and metric not in LESS_IS_BETTER:
+            yield Fault((*loc, "max_rise", metric), "is better when it is more; bound it by `max_drop`")
 
 
 def _off_the_grid(recipe: Outline, loc: Loc, gate: Mapping[str, Any]) -> Iterator[Fault]:

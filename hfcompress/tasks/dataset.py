@@ -38,7 +38,7 @@ class Rows:
     """
 
     splits: Mapping[Split, Dataset]
-    digests: Mapping[Split, str]
+    digests: Mapping[str, str]
 
 
 def load_rows(config: DataConfig, task: TaskName, seed: int) -> Rows:
