@@ -16,27 +16,51 @@ def _same_names() -> dict[Split, str]:
     return {split: split for split in get_args(Split)}
 
 
-class DataConfig(Schema):
-    """Where rows come from and how they are read.
+class SourceConfig(Schema):
+    """Where rows come from.
 
     Attributes:
         path: a Hub id, a local csv, json or parquet file, a folder of such files named after their splits, or a
             dataset written by `save_to_disk`.
         subset: the configuration of a Hub dataset (`sst2` of `nyu-mll/glue`).
         revision: pins a Hub dataset.
-        columns: role to column name: `text`, `text_pair`, `image`, `label`. A role left out is its own column name.
-        splits: role to the dataset's own split name. `train` is needed by training stages only.
-        limit: most rows taken of a split, chosen by the recipe's seed.
-        max_length: tokens after which text is cut.
+        columns: role to column name; a role left out is its own column name.
     """
 
     path: str = Field(min_length=1)
     subset: str | None = None
     revision: str | None = None
     columns: dict[str, str] = Field(default_factory=dict)
+
+
+class UnlabeledConfig(SourceConfig):
+    """Rows without labels, which stages that distil read after the training split: the teacher's answers are enough.
+
+    Attributes:
+        split: the dataset's own name of the split.
+        limit: most rows taken of it, chosen by the recipe's seed.
+    """
+
+    split: str = "train"
+    limit: PositiveInt | None = None
+
+
+class DataConfig(SourceConfig):
+    """The rows of a run, and how they are read.
+
+    The roles of `columns` depend on the task: `text`, `text_pair`, `label`, `image`, and others.
+
+    Attributes:
+        splits: role to the dataset's own split name. `train` is needed by training stages only.
+        limit: most rows taken of a split, chosen by the recipe's seed.
+        max_length: tokens after which text is cut.
+        unlabeled: further rows for stages that distil.
+    """
+
     splits: dict[Split, str] = Field(default_factory=_same_names, min_length=1)
     limit: dict[Split, PositiveInt] = Field(default_factory=dict)
     max_length: PositiveInt = 128
+    unlabeled: UnlabeledConfig | None = None
 
 
 class EvaluateConfig(Schema):

@@ -18,6 +18,7 @@ def reference_faults(recipe: Outline) -> Iterator[Fault]:
     """Every name in `data`, `evaluate`, `baseline` and `gates` that names nothing."""
     if recipe.language is not None:
         yield from _column_faults(recipe.block("data"), recipe.language)
+        yield from _unlabeled_faults(recipe, recipe.language)
         yield from _metric_faults(recipe, recipe.language)
     yield from _split_faults(recipe)
     baseline = text(recipe.raw.get("baseline"))
@@ -28,13 +29,13 @@ def reference_faults(recipe: Outline) -> Iterator[Fault]:
 
 
 def _column_faults(data: Mapping[str, Any], language: TaskLanguage) -> Iterator[Fault]:
-    roles = (*language.required, *language.optional)
+    roles = (*language.required, *language.evaluated, *language.optional)
     columns = mapping(data.get("columns"))
     for role in columns:
         if role not in roles:
             yield Fault(("data", "columns", role), f"unknown role of a column{did_you_mean(role, roles)}")
     read: dict[str, str] = {}
-    for role in (*language.required, *(role for role in language.optional if role in columns)):
+    for role in (*language.required, *language.evaluated, *(role for role in language.optional if role in columns)):
         column = columns.get(role, role)
         if not isinstance(column, str):
             continue
@@ -42,6 +43,27 @@ def _column_faults(data: Mapping[str, Any], language: TaskLanguage) -> Iterator[
             loc: Loc = ("data", "columns", role)
             yield Fault(loc, f"reads the column {show(column)}, and `{read[column]}` reads it too; name another column")
         read[column] = role
+
+
+def _unlabeled_faults(recipe: Outline, language: TaskLanguage) -> Iterator[Fault]:
+    unlabeled = recipe.block("data").get("unlabeled")
+    if unlabeled is None:
+        return
+    loc: Loc = ("data", "unlabeled")
+    if not language.labels:
+        yield Fault(loc, f"{recipe.raw['task']} learns from rows without labels; put these rows into data.path")
+        return
+    if not any(stage.verb == "distill" for stage in recipe.stages.values()):
+        yield Fault(loc, "is read by `distill` stages, and this recipe has none; remove it, or add such a stage")
+    named = mapping(recipe.block("data").get("columns"))
+    roles = [role for role in (*language.required, *language.optional) if role not in language.labels]
+    for role in mapping(mapping(unlabeled).get("columns")):
+        if role in language.labels:
+            yield Fault((*loc, "columns", role), "names labels, which these rows do not have; remove it")
+        elif role not in roles:
+            yield Fault((*loc, "columns", role), f"unknown role of a column{did_you_mean(role, roles)}")
+        elif role in language.optional and role not in named:
+            yield Fault((*loc, "columns", role), f"is not read, as data.columns names no `{role}`; name it there too")
 
 
 def _metric_faults(recipe: Outline, language: TaskLanguage) -> Iterator[Fault]:

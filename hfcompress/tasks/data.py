@@ -46,11 +46,29 @@ class Data:
         for split in self.rows.splits:
             self._encoded(split)
 
-    def prepared(self, split: Split, processor: Any) -> Dataset:
-        """The rows of a split as model inputs, with what the model learns and `row_id`, which no two of them share."""
+    def prepared(self, split: Split, processor: Any, *, unlabeled: bool = False) -> Dataset:
+        """The rows of a split as model inputs, with what the model learns and `row_id`, which no two of them share.
+
+        Args:
+            split: the role of the split.
+            processor: the tokenizer or image processor.
+            unlabeled: append the run's unlabelled rows, where it has any. Their labels say that they have none: -100
+                where labels are integers, NaN where they are floating point numbers.
+        """
         if split not in self.rows.splits:
             raise DataError(f"the recipe names no split `{split}` under data.splits; add it")
-        return self.task.prepare(self._encoded(split), processor, self.max_length, self.seed)
+        rows = self._encoded(split)
+        if unlabeled and self.rows.unlabeled is not None:
+            rows = self._with_unlabeled(rows, self.rows.unlabeled)
+        return self.task.prepare(rows, processor, self.max_length, self.seed)
+
+    def _with_unlabeled(self, rows: Dataset, unlabeled: Dataset) -> Dataset:
+        from datasets import concatenate_datasets
+
+        more = self.task.without_labels(unlabeled, self.labels).select_columns(rows.column_names)
+        if more.features != rows.features:  # a string may be a large one; a cast would copy images that need none
+            more = more.cast(rows.features)
+        return concatenate_datasets([rows, more])
 
     def _encoded(self, split: Split) -> Dataset:
         return self.task.encode(self.rows.splits[split], self.labels, f"split `{split}`")
