@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from hfcompress.tasks.labels import Labels
 
 GOOD, BAD = ("good", "fine", "great", "superb"), ("bad", "poor", "awful", "dull")
 FILLER = tuple(f"word{index}" for index in range(40))
@@ -34,17 +38,52 @@ def make_tokenizer() -> Any:
     )
 
 
-def save_bert(folder: Path, *, layers: int = 4, head: bool = False, seed: int = 0, **config: Any) -> Path:
-    """A random BERT with its tokenizer: a bare encoder, or with a classification head for `LABELS`."""
+def classes(*names: str) -> Labels:
+    """Labels of one class a row that are called so in the data too."""
+    return Labels(names, {name: index for index, name in enumerate(names)})
+
+
+#: Task -> the end of the class name of a BERT with its head.
+HEADS = {
+    "text-classification": "ForSequenceClassification",
+    "token-classification": "ForTokenClassification",
+    "masked-lm": "ForMaskedLM",
+    "question-answering": "ForQuestionAnswering",
+    "feature-extraction": "Model",
+}
+
+
+def save_bert(
+    folder: Path,
+    *,
+    layers: int = 4,
+    head: bool | str = False,
+    labels: Labels | None = None,
+    seed: int = 0,
+    **config: Any,
+) -> Path:
+    """A random BERT with its tokenizer: a bare encoder, or with a head.
+
+    Args:
+        folder: where it goes.
+        layers: of the encoder.
+        head: True for a classification head, or the task whose head it is.
+        labels: what the head answers; default: `LABELS`.
+        seed: of the weights.
+        config: further fields of its config.
+    """
     import torch
-    from transformers import BertConfig, BertForSequenceClassification, BertModel
+    import transformers
+
+    from hfcompress.tasks import get_task
 
     tokenizer = make_tokenizer()
     torch.manual_seed(seed)
-    labels = {"id2label": LABELS, "label2id": {name: index for index, name in LABELS.items()}}
+    task: Any = head if isinstance(head, str) else "text-classification"
+    answers = get_task(task).head_config(classes(*LABELS.values()) if labels is None else labels) if head else {}
     sizes = {**TINY, "num_hidden_layers": layers, "vocab_size": len(tokenizer), "max_position_embeddings": 64}
-    made = BertConfig(**{**sizes, **(labels if head else {}), "initializer_range": 0.1, **config})
-    model = (BertForSequenceClassification if head else BertModel)(made)
+    made = transformers.BertConfig(**{**sizes, **answers, "initializer_range": 0.1, **config})
+    model = getattr(transformers, f"Bert{HEADS[task] if head else 'Model'}")(made)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -84,6 +123,50 @@ def save_reviews(folder: Path, *, train: int = 64, validation: int = 32, test: i
             writer.writeheader()
             writer.writerows(make_reviews(rows, seed))
     return folder
+
+
+def save_json(folder: Path, make: Callable[[int, int], list[dict[str, Any]]], sizes: dict[str, int]) -> Path:
+    """Rows that `make(rows, seed)` makes, as json files named after their splits; each split has a seed of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, (split, rows) in enumerate(sizes.items()):
+        lines = (json.dumps(row) for row in make(rows, seed))
+        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def make_topics(rows: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Rows for multi-label classification: the labels are which of three groups of words are in the text."""
+    rng = np.random.default_rng(seed)
+    groups = {"good": GOOD, "bad": BAD, "numbered": FILLER[:4]}
+    made = []
+    for _ in range(rows):
+        held = [name for name in groups if rng.integers(2)]
+        words = [*rng.choice(FILLER[4:], size=rng.integers(2, 8))]
+        words += [str(word) for name in held for word in rng.choice(groups[name], size=2)]
+        made.append({"text": " ".join(map(str, rng.permutation(words))), "label": held})
+    return made
+
+
+def make_scores(rows: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Rows for regression: the label is the share of good words in the text less that of bad ones."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(rows):
+        good, bad, rest = (int(count) for count in rng.integers(0, 5, 3))
+        words = [*rng.choice(GOOD, good), *rng.choice(BAD, bad), *rng.choice(FILLER, rest + 1)]
+        label = round((good - bad) / len(words), 3)
+        made.append({"text": " ".join(map(str, rng.permutation(words))), "label": label})
+    return made
+
+
+def save_topics(folder: Path, *, train: int = 400, validation: int = 100, test: int = 100) -> Path:
+    """`make_topics` as json."""
+    return save_json(folder, make_topics, {"train": train, "validation": validation, "test": test})
+
+
+def save_scores(folder: Path, *, train: int = 400, validation: int = 100, test: int = 100) -> Path:
+    """`make_scores` as json."""
+    return save_json(folder, make_scores, {"train": train, "validation": validation, "test": test})
 
 
 def save_digits(folder: Path, *, train: int = 300, validation: int = 100, test: int = 100) -> Path:

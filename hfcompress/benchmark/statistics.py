@@ -6,7 +6,7 @@ Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; scipy d
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -16,21 +16,12 @@ import numpy as np
 SPREAD_LIMIT = 0.2
 
 _CONFIDENCE = 0.95
-#: Resamples of a mean of rows, which is one array operation, and of a metric that is computed anew for each.
-_RESAMPLES_OF_ROWS = 9999
-_RESAMPLES_OF_METRIC = 999
-#: Most elements that one batch of resamples holds: 32 MB of row indices, as much again of values.
-_BATCH_ELEMENTS = 1 << 22
+_RESAMPLES = 9999
+#: Most elements that one batch of resamples holds: 8 MB of row numbers, and some arrays of that size beside them.
+_BATCH_ELEMENTS = 1 << 20
 
-
-class Metric(Protocol):
-    """One number for labels and predictions."""
-
-    def compute(self, labels: np.ndarray, predictions: np.ndarray) -> float:
-        """The metric over rows."""
-
-    def per_row(self, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray | None:
-        """Each row's part, shape (N,), when the metric is their mean; None otherwise."""
+#: How often each row counts, shape (B, N) float64 -> a metric of each of the B resamples, shape (B,).
+Statistic: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 
 class Estimate(NamedTuple):
@@ -50,42 +41,27 @@ class Percentiles(NamedTuple):
     p99: float
 
 
-def metric_interval(metric: Metric, labels: np.ndarray, predictions: np.ndarray, seed: int) -> Estimate:
+def metric_interval(metric: Statistic, rows: int, seed: int) -> Estimate:
     """The metric over rows, and its interval over resamples of the rows.
 
     Args:
-        metric: a mean of rows is resampled as an array, others are computed anew 999 times.
-        labels: shape (N,).
-        predictions: shape (N, ...), in the same order.
+        metric: how often each row counts, (B, rows) -> (B,).
+        rows: how many there are.
         seed: equal seed, equal interval.
     """
-    value = metric.compute(labels, predictions)
-    rows = metric.per_row(labels, predictions)
-    if rows is not None:
-        return Estimate(value, *_bootstrap_mean(rows, seed))
-    return Estimate(
-        value, *_bootstrap_rows(lambda chosen: metric.compute(labels[chosen], predictions[chosen]), len(labels), seed)
-    )
+    return Estimate(_once(metric, rows), *_bootstrap_rows(metric, rows, seed))
 
 
-def metric_difference(metric: Metric, labels: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int) -> Estimate:
-    """`metric(a) - metric(b)` on the same rows, with its paired interval: both are read on the same resample.
+def metric_difference(a: Statistic, b: Statistic, rows: int, seed: int) -> Estimate:
+    """The metric of one model less that of another, with its paired interval: both are read on the same resample.
 
     Args:
-        metric: see `metric_interval`.
-        labels: shape (N,).
-        a, b: predictions of two models, shape (N, ...), in the same order.
+        a, b: the metric of each model's answers to the same rows; see `metric_interval`.
+        rows: how many there are.
         seed: equal seed, equal interval.
     """
-    value = metric.compute(labels, a) - metric.compute(labels, b)
-    rows_a, rows_b = metric.per_row(labels, a), metric.per_row(labels, b)
-    if rows_a is not None and rows_b is not None:
-        return Estimate(value, *_bootstrap_mean(rows_a - rows_b, seed))
-
-    def difference(chosen: np.ndarray) -> float:
-        return metric.compute(labels[chosen], a[chosen]) - metric.compute(labels[chosen], b[chosen])
-
-    return Estimate(value, *_bootstrap_rows(difference, len(labels), seed))
+    value = _once(a, rows) - _once(b, rows)
+    return Estimate(value, *_bootstrap_rows(lambda counts: a(counts) - b(counts), rows, seed))
 
 
 def ratio_interval(a_seconds: Sequence[float], b_seconds: Sequence[float], seed: int) -> Estimate:
@@ -100,7 +76,7 @@ def ratio_interval(a_seconds: Sequence[float], b_seconds: Sequence[float], seed:
     if len(a_seconds) != len(b_seconds) or len(a_seconds) == 0:
         raise ValueError(f"ratios need as many passes of both, got {len(a_seconds)} and {len(b_seconds)}")
     ratios = np.asarray(a_seconds, dtype=np.float64) / np.asarray(b_seconds, dtype=np.float64)
-    return Estimate(float(np.median(ratios)), *_bootstrap(ratios, np.median, _RESAMPLES_OF_ROWS, seed))
+    return Estimate(float(np.median(ratios)), *_bootstrap(ratios, np.median, _RESAMPLES, seed))
 
 
 def percentiles(seconds: Sequence[float]) -> Percentiles:
@@ -119,7 +95,7 @@ def percentile_interval(seconds: Sequence[float], percent: float, seed: int) -> 
     def statistic(values: np.ndarray, axis: int) -> Any:
         return np.percentile(values, percent, axis=axis)
 
-    return Estimate(float(np.percentile(samples, percent)), *_bootstrap(samples, statistic, _RESAMPLES_OF_ROWS, seed))
+    return Estimate(float(np.percentile(samples, percent)), *_bootstrap(samples, statistic, _RESAMPLES, seed))
 
 
 def spread(samples: Sequence[float]) -> float:
@@ -128,24 +104,28 @@ def spread(samples: Sequence[float]) -> float:
     return float((high - low) / median)
 
 
-def _bootstrap_mean(rows: np.ndarray, seed: int) -> tuple[float, float]:
-    return _bootstrap(rows, np.mean, _RESAMPLES_OF_ROWS, seed)
+def _once(statistic: Statistic, rows: int) -> float:
+    return float(statistic(np.ones((1, rows)))[0])
 
 
-def _bootstrap_rows(statistic: Callable[[np.ndarray], float], count: int, seed: int) -> tuple[float, float]:
-    """Interval of a statistic of row numbers."""
+def _bootstrap_rows(statistic: Statistic, rows: int, seed: int) -> tuple[float, float]:
+    """Interval of a statistic of how often each row counts."""
 
-    def along(chosen: np.ndarray, axis: int) -> Any:
-        return np.apply_along_axis(statistic, axis, chosen)
+    def of_rows(chosen: np.ndarray, axis: int) -> Any:
+        # (B, rows) row numbers, or (rows,) for all of them once, with axis -1.
+        drawn = chosen.reshape(-1, rows)
+        shifted = drawn + rows * np.arange(len(drawn))[:, None]
+        counts = np.bincount(shifted.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
+        return statistic(counts).reshape(chosen.shape[:-1])
 
-    return _bootstrap(np.arange(count), along, _RESAMPLES_OF_METRIC, seed)
+    return _bootstrap(np.arange(rows), of_rows, _RESAMPLES, seed)
 
 
 def _bootstrap(samples: np.ndarray, statistic: Callable[..., Any], resamples: int, seed: int) -> tuple[float, float]:
     from scipy import stats
 
     if len(samples) == 1:
-        only = float(statistic(samples, axis=0))
+        only = float(statistic(samples, axis=-1))
         return only, only
     interval = stats.bootstrap(
         (samples,),

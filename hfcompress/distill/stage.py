@@ -20,6 +20,7 @@ from hfcompress.stage import Inputs, Run
 
 if TYPE_CHECKING:
     import torch
+    from datasets import Dataset
     from transformers import PreTrainedModel
 
     from hfcompress.tasks.base import Collate
@@ -32,11 +33,11 @@ logger = logging.getLogger(__name__)
 def finetune(config: FinetuneConfig, inputs: Inputs, run: Run) -> Artifact:
     """Fine-tune the source on the labels; its head is new where the source has none for these labels."""
     processor = _seeded_processor(inputs.source, run)
-    labels = run.data.labels.names
+    labels = run.data.labels
     model = load_model(inputs.source.path, run.task, labels=labels, trust_remote_code=inputs.source.trusted)
     arguments = _arguments(run, {"kl_weight": 0.0, "label_weight": 1.0, **config.training})
     _carry_code(inputs.source, run)
-    return _train(model, None, processor, arguments, run)
+    return _train(model, None, run.data.prepared("train", processor), processor, arguments, run)
 
 
 def distill(config: DistillConfig, inputs: Inputs, run: Run) -> Artifact:
@@ -46,7 +47,8 @@ def distill(config: DistillConfig, inputs: Inputs, run: Run) -> Artifact:
     objectives = config.model_dump(include=set(DistillationObjectives.model_fields), exclude_none=True)
     arguments = _arguments(run, {**objectives, **config.training})
     _carry_code(inputs.student or inputs.source, run)
-    return _train(student, _teacher(config, inputs, processor, arguments, run), processor, arguments, run)
+    rows = run.data.prepared("train", processor, unlabeled=True)
+    return _train(student, _teacher(config, inputs, processor, arguments, run), rows, processor, arguments, run)
 
 
 def _teacher(
@@ -106,14 +108,18 @@ def _arguments(run: Run, fields: dict[str, Any]) -> DistillationArguments:
 
 
 def _train(
-    model: PreTrainedModel, teacher: Teacher | None, processor: Any, arguments: DistillationArguments, run: Run
+    model: PreTrainedModel,
+    teacher: Teacher | None,
+    rows: Dataset,
+    processor: Any,
+    arguments: DistillationArguments,
+    run: Run,
 ) -> Artifact:
     from hfcompress.training.callbacks import ProgressBarCallback, remove_default_progress_
     from hfcompress.training.checkpoints import newest_intact
     from hfcompress.training.divergence import non_finite_tensor
     from hfcompress.training.trainer import DistillationTrainer
 
-    rows = run.data.prepared("train", processor)
     evaluates = arguments.eval_strategy != "no"
     _count_save_steps_(arguments, len(rows))
     trainer = DistillationTrainer(

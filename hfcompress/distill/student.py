@@ -35,7 +35,7 @@ def load_student(config: StudentConfig, inputs: Inputs, run: Run) -> PreTrainedM
         InputError: as `make_student`.
     """
     if inputs.student is not None:
-        start, labels = inputs.student, run.data.labels.names
+        start, labels = inputs.student, run.data.labels
         return load_model(start.path, run.task, labels=labels, trust_remote_code=start.trusted)
     return make_student(load_model(inputs.source.path, run.task, trust_remote_code=inputs.source.trusted), config)
 

@@ -51,12 +51,12 @@ def cached_teacher(
         task=run.task,
         teacher=digest_of(files_of(made_from.path)),
         precision=str(teacher.autocast or teacher.model.dtype),
-        data=_identity_of_rows(run),
+        data=run.data.identity("train", "unlabeled"),
         processor=processor_digest(processor),
         keep=keep,
     )
     cache = TeacherCache(run.teacher_cache / identity.key[:16], identity)
-    rows, collate = run.data.prepared("train", processor), run.data.task.collate(processor)
+    rows, collate = run.data.prepared("train", processor, unlabeled=True), run.data.task.collate(processor)
     processes = Processes(arguments.process_index, arguments.world_size, arguments.distributed_state.wait_for_everyone)
     questions = Questions(teacher.to(device), rows, collate, device)
     fill(cache, questions, processes, run.progress)
@@ -80,8 +80,3 @@ def what_to_keep(teacher: Teacher, top_k: int | None, temperature: float) -> Kee
         topk=None if top_k is None else TopK(top_k, temperature),
         positions="labelled" if of_tokens else "tokens",
     )
-
-
-def _identity_of_rows(run: Run) -> dict[str, Any]:
-    digests = {split: digest for split, digest in run.data.rows.digests.items() if split in ("train", "unlabeled")}
-    return {"rows": digests, "max_length": run.data.max_length}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from hfcompress.artifact import FileEntry, hash_file
 from hfcompress.errors import ModelError
@@ -16,6 +16,8 @@ from hfcompress.recipe.tasks import TaskName
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.tiktoken")
 _NOT_MODEL = {"manifest.json", "results.json", "trainer_state.json"}
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+#: The loss and the meaning of a classification head, in Transformers' words (`config.problem_type`).
+Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
 _HEADS: dict[str, TaskName] = {
     "ForSequenceClassification": "text-classification",
     "ForImageClassification": "image-classification",
@@ -98,7 +100,16 @@ def task_of(config: dict[str, Any]) -> TaskName | None:
     return None
 
 
-def label_names(config: dict[str, Any]) -> tuple[str, ...]:
+def problem_of(config: Mapping[str, Any]) -> Problem:
+    """What the classification head of a model answers: one class, several classes, or a number."""
+    named = config.get("problem_type")
+    for problem in get_args(Problem):
+        if named == problem:
+            return problem  # type: ignore[no-any-return]
+    return "regression" if len(label_names(config)) == 1 else "single_label_classification"
+
+
+def label_names(config: Mapping[str, Any]) -> tuple[str, ...]:
     """A model's class names in the order of their ids, `LABEL_0`... where its config names none."""
     names = config.get("id2label") or {}
     if not names:

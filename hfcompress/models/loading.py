@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +12,22 @@ from hfcompress.models.folder import check_safe, read_config, task_of
 from hfcompress.models.quiet import no_bars, quiet
 from hfcompress.recipe.tasks import TaskName
 from hfcompress.tasks import get_task
+from hfcompress.tasks.labels import Labels
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 def load_model(
-    folder: Path, task: TaskName, *, labels: Sequence[str] | None = None, trust_remote_code: bool = False
+    folder: Path, task: TaskName, *, labels: Labels | None = None, trust_remote_code: bool = False
 ) -> PreTrainedModel:
     """Load a model in float32, in eval mode.
 
     Args:
         folder: a local model folder with safetensors.
         task: decides the class and its head.
-        labels: class names for a new head, freshly initialised where the folder's model has none or another number;
-            None loads the model as it is and refuses one without the task's head.
+        labels: what a new head is to answer; it is freshly initialised where the folder's model has none or another
+            number of outputs. None loads the model as it is and refuses one without the task's head.
         trust_remote_code: whether the model may bring its own code.
 
     Raises:
@@ -39,31 +39,21 @@ def load_model(
     if labels is None:
         check_head(folder, task)
     options = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": trust_remote_code}
-    kind = get_task(task).model_class()
+    code = get_task(task)
+    head = {} if labels is None else {**code.head_config(labels), "ignore_mismatched_sizes": True}
     try:
         # Transformers warns of a new head, which is what `labels` ask for; weights that miss are an error below.
         with quiet("transformers"), no_bars():
-            model, found = kind.from_pretrained(folder, output_loading_info=True, **options, **_head(labels))
+            model, found = code.model_class().from_pretrained(folder, output_loading_info=True, **options, **head)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(f"{folder} could not be loaded for {task}: {error}") from error
-    if labels is None and found["missing_keys"]:
+    code.adapt_(model)
+    missing = sorted(set(found["missing_keys"]) & set(model.state_dict()))
+    if labels is None and missing:
         # Transformers draws them at random, with a warning.
-        missing = sorted(found["missing_keys"])
         raise ModelError(f"{folder} lacks {len(missing)} weights of its model ({missing[0]}, ...); copy it again whole")
     loaded: PreTrainedModel = model.float().eval()
     return loaded
-
-
-def _head(labels: Sequence[str] | None) -> dict[str, Any]:
-    if labels is None:
-        return {}
-    return {
-        "num_labels": len(labels),
-        "id2label": dict(enumerate(labels)),
-        "label2id": {name: index for index, name in enumerate(labels)},
-        "problem_type": "single_label_classification",  # the source's own may be another
-        "ignore_mismatched_sizes": True,
-    }
 
 
 def load_config(folder: Path, *, trust_remote_code: bool = False) -> Any:

@@ -64,6 +64,9 @@ def _quality(gate: Gate, against: str, evidence: Evidence) -> Iterator[GateResul
     for metric, bound in gate.max_drop.items():
         drop = _drop(gate, against, metric, evidence)
         yield _verdict(gate, "max_drop", f"{metric} drop against {against}", drop, bound)
+    for metric, bound in gate.max_rise.items():
+        rise = _rise(gate, against, metric, evidence)
+        yield _verdict(gate, "max_rise", f"{metric} rise against {against}", rise, bound)
     if gate.max_size_mb is not None:
         yield _verdict(gate, "max_size_mb", "size", ours.size_mb, gate.max_size_mb)
     if gate.max_size_ratio is not None:
@@ -103,6 +106,14 @@ def _drop(gate: Gate, against: str, metric: str, evidence: Evidence) -> float:
         return 0.0
     difference = evidence.differences[gate.artifact, against][metric]
     return -(difference.low if gate.confident else difference.value)
+
+
+def _rise(gate: Gate, against: str, metric: str, evidence: Evidence) -> float:
+    """What a metric of which less is better has gained; with `confident` the most that the paired interval allows."""
+    if gate.artifact == against:
+        return 0.0
+    difference = evidence.differences[gate.artifact, against][metric]
+    return difference.high if gate.confident else difference.value
 
 
 def _default_gates(recipe: Recipe, evidence: Evidence) -> Iterator[GateResult]:

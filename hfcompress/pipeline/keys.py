@@ -13,7 +13,7 @@ from hfcompress.artifact import sha256_of
 from hfcompress.host import describe_host
 from hfcompress.pipeline.dispatch import code_of
 from hfcompress.recipe.data import Split
-from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
+from hfcompress.recipe.stages import DistillConfig, ExportConfig, QuantizeConfig, StageConfig
 from hfcompress.tasks.data import Data
 from hfcompress.training.precision import training_dtype
 
@@ -65,8 +65,8 @@ def _data_read(config: StageConfig, data: Data) -> dict[str, Any]:
     splits: tuple[Split, ...] = ("validation",) if isinstance(config, ExportConfig) else ("train",)
     if _evaluates(config):
         splits = ("train", "validation")
-    digests = {split: data.rows.digests[split] for split in splits if split in data.rows.digests}
-    return {"rows": digests, "labels": list(data.labels.names), "max_length": data.max_length}
+    unlabeled = ("unlabeled",) if isinstance(config, DistillConfig) else ()
+    return data.identity(*splits, *unlabeled)
 
 
 def _evaluates(config: StageConfig) -> bool:

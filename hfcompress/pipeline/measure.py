@@ -13,7 +13,7 @@ from hfcompress.benchmark.size import integer_operators, parameters
 from hfcompress.benchmark.summary import speed_of
 from hfcompress.errors import InputError, ModelError
 from hfcompress.host import default_threads, describe_host, host_id
-from hfcompress.models.folder import label_names, read_config, task_of
+from hfcompress.models.folder import read_config, task_of
 from hfcompress.pipeline.predictions import Predictions, predict_split
 from hfcompress.pipeline.score import compare, score
 from hfcompress.pipeline.timing import grid, stream, subject_of
@@ -26,7 +26,7 @@ from hfcompress.tasks import get_task
 from hfcompress.tasks.base import Task
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import load_rows
-from hfcompress.tasks.labels import align, labels_of_data
+from hfcompress.tasks.labels import misfit
 
 #: Rows of the made-up stream, when no data is given.
 _STREAM_ROWS = 256
@@ -65,7 +65,8 @@ def measure(
     subjects = [subject_of(name, artifact, task) for name, artifact in artifacts.items()]
     threads = benchmark.threads or default_threads()
     timings = time_interleaved(subjects, cells, batches, benchmark, threads, progress)
-    host, baseline, metric = host_id(describe_host()), next(iter(artifacts)), TASKS[task.name].metrics[0]
+    host, baseline = host_id(describe_host()), next(iter(artifacts))
+    metric = TASKS[task.name].metrics[0] if rows is None else task.metrics(rows.labels)[0]
     return Results(
         recipe="benchmark",
         task=task.name,
@@ -75,7 +76,7 @@ def measure(
         artifacts=tuple(
             ArtifactResult(
                 **speed_of(timings[name], timings[baseline], host, seed).model_dump(),
-                **_quality(answers, name, baseline, metric, split, seed),
+                **_quality(answers, rows, name, metric, split, seed),
                 **_size(name, artifact),
             )
             for name, artifact in artifacts.items()
@@ -110,14 +111,13 @@ def _common_task(artifacts: Mapping[str, Artifact]) -> Task:
 
 def _data(config: DataConfig, task: Task, model: Artifact, seed: int) -> Data:
     rows = load_rows(config, task.name, seed)
-    found = labels_of_data(next(iter(rows.splits.values())), f"the label column of {config.path}")
-    names = label_names(read_config(model.path))
-    labels = align(found, names)
+    known = task.labels_of_model(read_config(model.path))
+    where = f"the data in {config.path}"
+    found = task.labels_of(next(iter(rows.splits.values())), where, known)
+    labels = task.align(found, known)
     if labels is None:
-        raise InputError(
-            f"{config.path} has the labels {', '.join(found.names)}, which the model does not know: {', '.join(names)}"
-        )
-    data = Data(task, rows, labels, config.max_length)
+        raise InputError(f"{where} {misfit(found, known, model.path.name)}")
+    data = Data(task, rows, labels, config.max_length, seed)
     data.check_labels()
     return data
 
@@ -144,14 +144,15 @@ def _inputs(
 
 
 def _quality(
-    answers: Mapping[str, Predictions], name: str, baseline: str, metric: Metric, split: Split, seed: int
+    answers: Mapping[str, Predictions], data: Data | None, name: str, metric: Metric, split: Split, seed: int
 ) -> dict[str, object]:
-    if not answers:
+    if data is None:
         return {}
+    baseline = next(iter(answers))
     against = None if name == baseline else baseline
     return {
-        "metrics": score(answers[name], [metric], split, seed),
-        "difference": compare(answers, name, against, [metric], split, seed),
+        "metrics": score(answers[name], data, [metric], split, seed),
+        "difference": compare(answers, (name, against), data, [metric], split, seed),
     }
 
 

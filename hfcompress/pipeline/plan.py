@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hfcompress.artifact import Artifact, digest_of, model_bytes
 from hfcompress.errors import DataError, InputError, ModelError
 from hfcompress.extras import require
-from hfcompress.models.folder import check_safe, files_of, label_names, read_config, resolve, task_of
+from hfcompress.models.folder import check_safe, files_of, read_config, resolve, task_of
 from hfcompress.pipeline.dispatch import code_of
 from hfcompress.pipeline.students import check_students, student_bytes
 from hfcompress.recipe.data import Split
@@ -18,10 +18,11 @@ from hfcompress.recipe.graph import inputs_of, stage_order
 from hfcompress.recipe.recipe import SOURCE, Recipe
 from hfcompress.recipe.schema import ModelRef
 from hfcompress.recipe.stages import QuantizeConfig
+from hfcompress.recipe.tasks import Metric
 from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import load_rows
-from hfcompress.tasks.labels import Labels, align, labels_of_data
+from hfcompress.tasks.labels import Labels, describe, misfit
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -51,6 +52,11 @@ class Plan:
     digests: Mapping[str, str]
     data: Data
     measures_source: bool
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics that are scored, the main one first."""
+        return self.recipe.evaluate.metrics or self.data.task.metrics(self.data.labels)[:1]
 
     @property
     def artifacts(self) -> tuple[str, ...]:
@@ -92,9 +98,10 @@ def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
     outside = _outside(recipe, trust_remote_code)
     task = get_task(recipe.task)
     rows = load_rows(recipe.data, recipe.task, recipe.seed)
-    labels, measures_source = _labels(recipe, source, labels_of_data(*_labelled(recipe, rows.splits)))
-    data = Data(task, rows, labels, recipe.data.max_length)
+    labels, measures_source = _labels(recipe, source, rows.splits)
+    data = Data(task, rows, labels, recipe.data.max_length, recipe.seed)
     data.check_labels()
+    _check_metrics(recipe, data)
     plan = Plan(
         recipe=recipe,
         order=tuple(stage_order(recipe)),
@@ -119,27 +126,41 @@ def _outside(recipe: Recipe, trust_remote_code: bool) -> dict[str, Path]:
     return folders
 
 
-def _labelled(recipe: Recipe, splits: Mapping[Split, Dataset]) -> tuple[Dataset, str]:
+def _labels(recipe: Recipe, source: Path, splits: Mapping[Split, Dataset]) -> tuple[Labels, bool]:
+    """The labels in the order of the source's head where it has one that fits; whether `source` can be measured."""
+    task, config = get_task(recipe.task), read_config(source)
     role: Split = "train" if "train" in splits else next(iter(splits))
-    return splits[role], f"column `{recipe.column('label')}` of split `{role}`"
-
-
-def _labels(recipe: Recipe, source: Path, found: Labels) -> tuple[Labels, bool]:
-    """The classes in the order of the source's head where it has one that fits; whether `source` can be measured."""
-    config = read_config(source)
-    if task_of(config) != recipe.task:
+    where = (
+        f"split `{role}`" if not task.labelled_by else f"column `{recipe.column(task.labelled_by)}` of split `{role}`"
+    )
+    known = task.labels_of_model(config) if task_of(config) == recipe.task else None
+    found = task.labels_of(splits[role], where, known)
+    if known is None:
         return found, False
-    names = label_names(config)
-    aligned = align(found, names)
-    if aligned is not None and len(aligned.names) == len(names):
+    aligned = task.align(found, known)
+    if aligned is not None and len(aligned.names) == len(known.names):
         return aligned, True
     users = [name for name in recipe.stages if recipe.source_of(name) == SOURCE]
     if all(recipe.stages[name].finetune is not None for name in users):
         return found, False
-    raise DataError(
-        f"the data has the labels {', '.join(found.names)}, which the model {recipe.model.id} does not know: it has "
-        f"{', '.join(names)}; rename the data's labels, or begin with a `finetune` stage"
-    )
+    raise DataError(f"{where} {misfit(found, known, recipe.model.id)}, or begin with a `finetune` stage")
+
+
+def _check_metrics(recipe: Recipe, data: Data) -> None:
+    """Which metrics there are depends on the labels, which the recipe does not show."""
+    known = data.task.metrics(data.labels)
+    asked = dict.fromkeys(recipe.evaluate.metrics, "evaluate.metrics")
+    scored = recipe.evaluate.metrics or known[:1]
+    bound = [metric for gate in recipe.gates for metric in (*gate.max_drop, *gate.max_rise)]
+    asked |= {metric: "a gate" for metric in bound if metric not in scored}
+    for metric, place in asked.items():
+        if metric not in known:
+            raise InputError(
+                f"{place} names {metric}, which these labels do not have ({describe(data.labels)}); "
+                f"there are: {', '.join(known)}"
+            )
+        if metric not in scored:
+            raise InputError(f"{place} names {metric}, which is not scored; add it to evaluate.metrics")
 
 
 def _check_heads(plan: Plan) -> None:
@@ -177,11 +198,11 @@ def _check_outside_teacher(plan: Plan, stage: str, teacher: str) -> None:
     config = read_config(folder)
     if task_of(config) != task.name:
         raise ModelError(f"stages.{stage}: the teacher {teacher} has no head for {task.name}")
-    names = label_names(config)
-    if names != plan.data.labels.names:
+    theirs, ours = task.labels_of_model(config), plan.data.labels
+    if (theirs.names, theirs.problem) != (ours.names, ours.problem) and ours.names:
         raise ModelError(
-            f"stages.{stage}: teacher and student label their outputs differently: {teacher} has {', '.join(names)}, "
-            f"the student {', '.join(plan.data.labels.names)}; choose a teacher with the same labels in the same order"
+            f"stages.{stage}: teacher and student label their outputs differently: {teacher} has {describe(theirs)}, "
+            f"the student {describe(ours)}; choose a teacher with the same labels in the same order"
         )
     reason = task.check_compatible(task.load_processor(plan.source.path), task.load_processor(folder))
     if reason is not None:

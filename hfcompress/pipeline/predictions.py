@@ -1,70 +1,55 @@
-"""The outputs of an artifact for every row of a split, kept so that intervals, flips and comparisons come from data."""
+"""The answers of an artifact for every row of a split, kept so that intervals, flips and comparisons come from data."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hfcompress.artifact import Artifact
+from hfcompress.errors import MeasurementError
 from hfcompress.progress import Progress
 from hfcompress.recipe.data import Split
 from hfcompress.runtimes.open import runtime_for
+from hfcompress.tasks.columns import Column, Columns, Ragged, concatenate, take
 from hfcompress.tasks.data import Data
 
 _KEY = b"hfcompress_key"
-#: Rows of one call while predicting: padding is small since rows are sorted by length.
-_BATCH = 32
 
-
-@dataclass(frozen=True)
-class Predictions:
-    """One artifact's answers on one split, in the order of the split's rows.
-
-    Attributes:
-        row_id: (N,) int64, position in the split before any cap.
-        labels: (N,) int64 class ids.
-        predictions: (N,) int64 class ids.
-        logits: (N, classes) float32.
-    """
-
-    row_id: np.ndarray
-    labels: np.ndarray
-    predictions: np.ndarray
-    logits: np.ndarray
+#: One artifact's answers on one split, in the order of the split's rows: `row_id` (N,) int64, position in the split
+#: before any cap, and what its task keeps (see `Task.predictions` and `Task.gather`).
+Predictions = Columns
 
 
 def predict_split(artifact: Artifact, split: Split, data: Data, progress: Progress, title: str) -> Predictions:
-    """Run an artifact over a split. Memory holds the logits of all rows, not their inputs.
+    """Run an artifact over a split. Memory holds what the task keeps of every row, not inputs or other outputs.
 
     Raises:
-        MeasurementError: a logit is NaN or infinite.
+        MeasurementError: an output is NaN or infinite.
     """
     processor = data.task.load_processor(artifact.path)
     prepared = data.prepared(split, processor)
     runtime = runtime_for(artifact.path, artifact.format, data.task.name, trust_remote_code=artifact.trusted)
-    parts: dict[str, list[np.ndarray]] = {"row_id": [], "labels": [], "logits": []}
+    parts: list[Columns] = []
     with progress.bar(title, len(prepared)) as bar:
-        for batch in data.batches(prepared, processor, _BATCH):
-            parts["logits"].append(runtime.predict(batch)["logits"].astype(np.float32))
-            parts["row_id"].append(batch["row_id"])
-            parts["labels"].append(batch["labels"])
+        for batch in data.batches(prepared, processor, data.task.predict_rows):
+            outputs = runtime.predict(batch)
+            _check_finite({name: outputs[name] for name in data.task.outputs}, title)
+            kept = data.task.predictions(outputs, batch, data.labels)
+            parts.append({"row_id": batch["row_id"], **kept})
             bar.advance(len(batch["row_id"]))
-    joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
-    order = np.argsort(joined["row_id"], kind="stable")
-    logits = _finite(joined["logits"][order], title)
-    predictions = data.task.predictions({"logits": logits})
-    return Predictions(joined["row_id"][order], joined["labels"][order], predictions, logits)
+    order = np.argsort(np.concatenate([np.asarray(part["row_id"]) for part in parts]), kind="stable")
+    joined = {name: take(concatenate([part[name] for part in parts]), order) for name in parts[0]}
+    return data.task.gather(joined, data.rows.splits[split])
 
 
-def _finite(logits: np.ndarray, title: str) -> np.ndarray:
-    from hfcompress.errors import MeasurementError
-
-    if not np.isfinite(logits).all():
-        raise MeasurementError(f"{title}: {np.count_nonzero(~np.isfinite(logits))} outputs are NaN or infinite")
-    return logits
+def _check_finite(outputs: Mapping[str, np.ndarray], title: str) -> None:
+    for name, values in outputs.items():
+        if not np.isfinite(values).all():
+            count = np.count_nonzero(~np.isfinite(values))
+            raise MeasurementError(f"{title}: {count} of {values.size} numbers in `{name}` are NaN or infinite")
 
 
 def write_predictions(predictions: Predictions, path: Path, key: str) -> None:
@@ -72,14 +57,7 @@ def write_predictions(predictions: Predictions, path: Path, key: str) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table(
-        {
-            "row_id": predictions.row_id,
-            "label": predictions.labels,
-            "prediction": predictions.predictions,
-            "logits": pa.array(list(predictions.logits), type=pa.list_(pa.float32())),
-        }
-    )
+    table = pa.table({name: _to_arrow(column) for name, column in predictions.items()})
     temporary = path.with_name(f".{path.name}.tmp")
     pq.write_table(table.replace_schema_metadata({_KEY: key.encode()}), temporary)
     temporary.replace(path)
@@ -96,6 +74,26 @@ def read_predictions(path: Path, key: str) -> Predictions | None:
         return None
     if (table.schema.metadata or {}).get(_KEY) != key.encode():
         return None
-    logits = np.array(table["logits"].to_pylist(), dtype=np.float32)
-    columns = [table[name].to_numpy() for name in ("row_id", "label", "prediction")]
-    return Predictions(columns[0], columns[1], columns[2], logits)
+    return {name: _from_arrow(table[name].combine_chunks()) for name in table.column_names}
+
+
+def _to_arrow(column: Column) -> Any:
+    """Ragged rows as lists, arrays of two dimensions as lists of a fixed size."""
+    import pyarrow as pa
+
+    if isinstance(column, Ragged):
+        ends = np.concatenate([[0], np.cumsum(column.lengths)]).astype(np.int32)
+        return pa.ListArray.from_arrays(ends, pa.array(column.values))
+    if column.ndim == 2:
+        return pa.FixedSizeListArray.from_arrays(pa.array(column.ravel()), column.shape[1])
+    return pa.array(column)
+
+
+def _from_arrow(array: Any) -> Column:
+    import pyarrow as pa
+
+    if pa.types.is_fixed_size_list(array.type):
+        return np.array(array.flatten()).reshape(len(array), array.type.list_size)
+    if pa.types.is_list(array.type):
+        return Ragged(np.array(array.flatten()), np.array(array.value_lengths()).astype(np.int64))
+    return np.array(array.to_numpy(zero_copy_only=False))

@@ -129,9 +129,7 @@ class _Run:
             key = sha256_of(
                 {
                     "artifact": made.digest,
-                    "rows": data.rows.digests[split],
-                    "labels": list(data.labels.names),
-                    "max_length": data.max_length,
+                    **data.identity(split),
                     "host": host_id(describe_host()),
                 }
             )
@@ -170,7 +168,7 @@ class _Run:
         return Results(
             recipe=recipe.name,
             task=recipe.task,
-            metric=recipe.metrics[0],
+            metric=self.plan.metrics[0],
             hosts={host_id(describe_host()): describe_host().model_dump(mode="json")},
             baseline=recipe.baseline_name,
             artifacts=_marked(recipe, artifacts, gates),
@@ -179,7 +177,11 @@ class _Run:
 
     def _evidence(self, artifacts: list[ArtifactResult], timings: Mapping[str, Timings]) -> Evidence:
         recipe, known = self.plan.recipe, {artifact.name: artifact for artifact in artifacts}
-        pairs = {(gate.artifact, gate.against or recipe.baseline_name) for gate in recipe.gates if gate.max_drop}
+        pairs = {
+            (gate.artifact, gate.against or recipe.baseline_name)
+            for gate in recipe.gates
+            if gate.max_drop or gate.max_rise
+        }
         differences = {
             (name, against): self._scores(name, against, self._gates_on)[1]
             for name, against in pairs
@@ -221,9 +223,9 @@ class _Run:
         if name not in answers:
             return {}, {}
         if (name, against, split) not in self.scored:
-            metrics, seed = self.plan.recipe.metrics, self.plan.recipe.seed
-            compared = compare(answers, name, against, metrics, split, seed)
-            self.scored[name, against, split] = score(answers[name], metrics, split, seed), compared
+            data, metrics, seed = self.plan.data, self.plan.metrics, self.plan.recipe.seed
+            compared = compare(answers, (name, against), data, metrics, split, seed)
+            self.scored[name, against, split] = score(answers[name], data, metrics, split, seed), compared
         return self.scored[name, against, split]
 
 

@@ -35,7 +35,7 @@ def timings_of(
     key = sha256_of(
         {
             "artifacts": {name: entry.digest for name, entry in made.items()},
-            "stream": [split, data.rows.digests[split], data.max_length],
+            "stream": data.identity(split),
             "benchmark": config.model_dump(mode="json"),
             "seed": seed,
             "threads": config.threads or default_threads(),
@@ -82,10 +82,9 @@ def stream(
 ) -> list[dict[str, np.ndarray]]:
     """Batches of the data's own rows, sorted by length; holds `config.stream.rows` rows of inputs in memory."""
     processor = data.task.load_processor(model.path)
-    rows = data.rows.splits[split]
-    chosen = np.random.default_rng(seed).permutation(len(rows))[: config.stream.rows]
-    prepared = data.prepared(split, processor).select(np.sort(chosen))
-    return list(data.batches(prepared, processor, config.stream.batch))
+    prepared = data.prepared(split, processor)
+    chosen = np.random.default_rng(seed).permutation(len(prepared))[: config.stream.rows]
+    return list(data.batches(prepared.select(np.sort(chosen)), processor, config.stream.batch))
 
 
 def _write(path: Path, key: str, timings: Mapping[str, Timings]) -> None:

@@ -36,12 +36,11 @@ def _models(base: type[Schema]) -> list[type[Schema]]:
 
 def _describe_(part: dict[str, Any], model: type[Schema]) -> None:
     part["description"], _ = _read_docstring(inspect.getdoc(model) or "")
-    described: dict[str, str] = {}
-    for kind in reversed(model.__mro__):  # a field may be described where it is inherited from
-        described |= _read_docstring(inspect.getdoc(kind) or "")[1]
-    for name, text in described.items():
-        if name in part["properties"]:
-            part["properties"][name]["description"] = text
+    for described in reversed(model.__mro__):  # what a config says of a field goes before what its base says
+        _, attributes = _read_docstring(inspect.cleandoc(vars(described).get("__doc__") or ""))
+        for name, text in attributes.items():
+            if name in part["properties"]:
+                part["properties"][name]["description"] = text
 
 
 def _read_docstring(text: str) -> tuple[str, dict[str, str]]:

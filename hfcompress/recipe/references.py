@@ -8,16 +8,17 @@ from typing import Any, get_args
 from hfcompress.recipe.data import BenchmarkConfig, DataConfig, EvaluateConfig, Split
 from hfcompress.recipe.faults import Fault, Loc, did_you_mean, listed, show
 from hfcompress.recipe.outline import Outline, items, mapping, text
-from hfcompress.recipe.tasks import Metric, TaskLanguage
+from hfcompress.recipe.tasks import LESS_IS_BETTER, Metric, TaskLanguage
 
 #: Bounds that compare an artifact with another one.
-_RELATIVE = ("max_drop", "min_speedup", "max_size_ratio")
+_RELATIVE = ("max_drop", "max_rise", "min_speedup", "max_size_ratio")
 
 
 def reference_faults(recipe: Outline) -> Iterator[Fault]:
     """Every name in `data`, `evaluate`, `baseline` and `gates` that names nothing."""
     if recipe.language is not None:
         yield from _column_faults(recipe.block("data"), recipe.language)
+        yield from _unlabeled_faults(recipe, recipe.language)
         yield from _metric_faults(recipe, recipe.language)
     yield from _split_faults(recipe)
     baseline = text(recipe.raw.get("baseline"))
@@ -28,13 +29,13 @@ def reference_faults(recipe: Outline) -> Iterator[Fault]:
 
 
 def _column_faults(data: Mapping[str, Any], language: TaskLanguage) -> Iterator[Fault]:
-    roles = (*language.required, *language.optional)
+    roles = (*language.required, *language.evaluated, *language.optional)
     columns = mapping(data.get("columns"))
     for role in columns:
         if role not in roles:
             yield Fault(("data", "columns", role), f"unknown role of a column{did_you_mean(role, roles)}")
     read: dict[str, str] = {}
-    for role in (*language.required, *(role for role in language.optional if role in columns)):
+    for role in (*language.required, *language.evaluated, *(role for role in language.optional if role in columns)):
         column = columns.get(role, role)
         if not isinstance(column, str):
             continue
@@ -42,6 +43,27 @@ def _column_faults(data: Mapping[str, Any], language: TaskLanguage) -> Iterator[
             loc: Loc = ("data", "columns", role)
             yield Fault(loc, f"reads the column {show(column)}, and `{read[column]}` reads it too; name another column")
         read[column] = role
+
+
+def _unlabeled_faults(recipe: Outline, language: TaskLanguage) -> Iterator[Fault]:
+    unlabeled = recipe.block("data").get("unlabeled")
+    if unlabeled is None:
+        return
+    loc: Loc = ("data", "unlabeled")
+    if not language.labels:
+        yield Fault(loc, f"{recipe.raw['task']} learns from rows without labels; put these rows into data.path")
+        return
+    if not any(stage.verb == "distill" for stage in recipe.stages.values()):
+        yield Fault(loc, "is read by `distill` stages, and this recipe has none; remove it, or add such a stage")
+    named = mapping(recipe.block("data").get("columns"))
+    roles = [role for role in (*language.required, *language.optional) if role not in language.labels]
+    for role in mapping(mapping(unlabeled).get("columns")):
+        if role in language.labels:
+            yield Fault((*loc, "columns", role), "names labels, which these rows do not have; remove it")
+        elif role not in roles:
+            yield Fault((*loc, "columns", role), f"unknown role of a column{did_you_mean(role, roles)}")
+        elif role in language.optional and role not in named:
+            yield Fault((*loc, "columns", role), f"is not read, as data.columns names no `{role}`; name it there too")
 
 
 def _metric_faults(recipe: Outline, language: TaskLanguage) -> Iterator[Fault]:
@@ -90,6 +112,7 @@ def _gate_faults(recipe: Outline, loc: Loc, gate: Mapping[str, Any]) -> Iterator
             yield from _artifact_fault(recipe, (*loc, field), name)
     yield from _self_comparison(recipe, loc, gate)
     yield from _unmeasured(recipe, loc, gate)
+    yield from _wrong_way(loc, gate)
     yield from _off_the_grid(recipe, loc, gate)
 
 
@@ -110,10 +133,20 @@ def _unmeasured(recipe: Outline, loc: Loc, gate: Mapping[str, Any]) -> Iterator[
     evaluated = items(recipe.block("evaluate").get("metrics")) or list(recipe.language.metrics[:1])
     if not all(metric in get_args(Metric) for metric in evaluated):
         return
+    for bound in ("max_drop", "max_rise"):
+        for metric in mapping(gate.get(bound)):
+            if metric in get_args(Metric) and metric not in evaluated:
+                what = f"is not evaluated, only {listed(evaluated)}; add it to evaluate.metrics"
+                yield Fault((*loc, bound, metric), what)
+
+
+def _wrong_way(loc: Loc, gate: Mapping[str, Any]) -> Iterator[Fault]:
     for metric in mapping(gate.get("max_drop")):
-        if metric in get_args(Metric) and metric not in evaluated:
-            what = f"is not evaluated, only {listed(evaluated)}; add it to evaluate.metrics"
-            yield Fault((*loc, "max_drop", metric), what)
+        if metric in LESS_IS_BETTER:
+            yield Fault((*loc, "max_drop", metric), "is better when it is less; bound it by `max_rise`")
+    for metric in mapping(gate.get("max_rise")):
+        if metric in get_args(Metric) and metric not in LESS_IS_BETTER:
+            yield Fault((*loc, "max_rise", metric), "is better when it is more; bound it by `max_drop`")
 
 
 def _off_the_grid(recipe: Outline, loc: Loc, gate: Mapping[str, Any]) -> Iterator[Fault]:

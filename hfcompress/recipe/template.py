@@ -30,7 +30,8 @@ data:
   # limit: {{train: 5000}}  # at most so many rows of a split
 {max_length}
 evaluate:
-  metrics: [{metric}]  # the first one is the one of tables and plots; there are: {metrics}
+  metrics: [{metric}]  # the first one is the one of tables and plots
+  # there are: {metrics}
   gates_on: validation  # what gates and searches read
   report_on: test  # what the final figures are from; read once, at the end
 

@@ -60,9 +60,15 @@ def latency_grid(results: Results) -> Table:
 
 
 def metrics_table(results: Results) -> Table:
-    """Every metric on every split, with its interval and the paired difference."""
+    """Every metric on every split, fractions in points, with its interval and the paired difference."""
     rows = tuple(
-        (Cell(artifact.name), Cell(metric), Cell(found.split), metric_cell(found), difference_cell(paired, named=True))
+        (
+            Cell(artifact.name),
+            Cell(metric),
+            Cell(found.split),
+            metric_cell(metric, found),
+            difference_cell(metric, paired, named=True),
+        )
         for artifact in results.artifacts
         for metrics, differences in (
             (artifact.validation, artifact.validation_difference),
@@ -71,7 +77,7 @@ def metrics_table(results: Results) -> Table:
         for metric, found in metrics.items()
         for paired in (differences.get(metric),)
     )
-    return Table("Metrics", (*words("model", "metric", "split"), *numbers("points", "difference")), rows)
+    return Table("Metrics", (*words("model", "metric", "split"), *numbers("value", "difference")), rows)
 
 
 def hosts_table(results: Results) -> Table:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from hfcompress.recipe.tasks import LESS_IS_BETTER
+
 #: What stands where nothing was measured.
 NOTHING = "-"
 
@@ -17,6 +19,24 @@ def signed_points(fraction: float) -> str:
     """A difference in points with its sign: `+0.3`, `-0.9`, `0.0`."""
     text = points(fraction)
     return f"+{text}" if float(text) > 0 else text
+
+
+def metric_figure(metric: str, value: float) -> str:
+    """A metric as people read it: a fraction in points, an error (`perplexity`, `mse`) as it is."""
+    return number(value) if metric in LESS_IS_BETTER else points(value)
+
+
+def signed_metric(metric: str, value: float) -> str:
+    """A difference of a metric, with its sign."""
+    if metric not in LESS_IS_BETTER:
+        return signed_points(value)
+    text = _without_minus_zero(number(value))
+    return f"+{text}" if value > 0 else text
+
+
+def unit_of(metric: str) -> str:
+    """What a column of the metric says of its unit: ` in points`, or nothing."""
+    return "" if metric in LESS_IS_BETTER else " in points"
 
 
 def number(value: float) -> str:

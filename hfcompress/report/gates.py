@@ -11,6 +11,7 @@ from hfcompress.results import ArtifactResult, GateResult, Results
 #: kind -> factor from the file's unit, decimals, unit, and which side of the bound is good.
 _UNITS: dict[str, tuple[float, int, str, str]] = {
     "max_drop": (100, 1, " points", "at most"),
+    "max_rise": (1, 3, "", "at most"),
     "min_speedup": (1, 2, "x", "at least"),
     "not_slower": (1, 2, "x", "at least"),
     "max_p50_ms": (1, 1, " ms", "at most"),
@@ -95,7 +96,7 @@ def _row(results: Results, gate: GateResult) -> tuple[Cell, ...]:
 def _read_on(results: Results, gate: GateResult) -> str:
     """Where the figure comes from: a metric from a split, a speed from this host."""
     words = ["95% bound"] if gate.confident else []
-    if gate.kind == "max_drop":
+    if gate.kind in ("max_drop", "max_rise"):
         judged = [artifact for artifact in results.artifacts if artifact.name == gate.artifact]
         splits = {interval.split for artifact in judged for interval in artifact.validation.values()}
         words = [*sorted(splits), *words]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hfcompress.recipe.tasks import LESS_IS_BETTER
 from hfcompress.report.figures import number, times
 from hfcompress.report.table import was_timed
 from hfcompress.results import ArtifactResult, Results
@@ -19,7 +20,7 @@ class Point:
         label: what stands beside the point.
         format: `torch`, `onnx`, `openvino`: its marker.
         throughput: rows a second.
-        score, low, high: the main metric in points, with its interval.
+        score, low, high: the main metric, in points where it is a fraction, with its interval.
         size_mb: 10^6 bytes.
         publishable: no gate of it or of its ancestors failed.
     """
@@ -44,6 +45,12 @@ def points_of(results: Results) -> list[Point]:
     ]
 
 
+def front_of(results: Results, points: Sequence[Point]) -> list[Point]:
+    """The points that no other one beats in throughput and in the main metric, whichever way that is better."""
+    way = -1 if results.metric in LESS_IS_BETTER else 1
+    return [points[place] for place in pareto_front([(point.throughput, way * point.score) for point in points])]
+
+
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     """The places of the points that no other one beats, from left to right; more is better in both coordinates.
 
@@ -66,14 +73,15 @@ def _point(results: Results, artifact: ArtifactResult) -> Point:
         gain = "baseline"
     else:
         gain = "" if artifact.speedup is None else times(artifact.speedup)
+    factor = 1 if results.metric in LESS_IS_BETTER else 100
     return Point(
         name=artifact.name,
         label=", ".join(part for part in (f"{number(artifact.size_mb)} MB", gain) if part),
         format=artifact.format,
         throughput=artifact.throughput_per_s,
-        score=100 * found.value,
-        low=100 * found.low,
-        high=100 * found.high,
+        score=factor * found.value,
+        low=factor * found.low,
+        high=factor * found.high,
         size_mb=artifact.size_mb,
         publishable=artifact.publishable,
     )

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from hfcompress.report.pareto import Point, pareto_front, points_of
+from hfcompress.report.figures import unit_of
+from hfcompress.report.pareto import Point, front_of, points_of
 from hfcompress.report.placement import Box, Scene, place_labels
 from hfcompress.results import Results
 
@@ -58,13 +59,14 @@ def _figure(results: Results, points: Sequence[Point]) -> Any:
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     _draw_axes(axes, results, points)
-    _draw_front(axes, points)
+    front = front_of(results, points)
+    _draw_front(axes, front)
     for point in points:
         _draw_point(axes, point, points)
     _draw_legend(figure, points)
     figure.draw_without_rendering()  # the layout is done, and sizes in pixels are known, from here on
     figure.set_layout_engine("none")
-    _draw_labels(axes, points, canvas.get_renderer())
+    _draw_labels(axes, points, front, canvas.get_renderer())
     return figure
 
 
@@ -86,7 +88,7 @@ def _draw_axes(axes: Any, results: Results, points: Sequence[Point]) -> None:
     room = max(high - low, 0.5)
     axes.set_ylim(low - 0.14 * room, high + 0.16 * room)
     axes.set_xlabel("throughput on the data's own lengths, rows per second")
-    axes.set_ylabel(f"{results.metric}, points (95% interval)")
+    axes.set_ylabel(f"{results.metric}{unit_of(results.metric)} (95% interval)")
     split = next(a.metrics[results.metric].split for a in results.artifacts if results.metric in a.metrics)
     axes.set_title(f"{results.recipe}: {results.task}, {split} split", loc="left", fontsize=12, color=_INK)
     axes.grid(True, color="#e6e6e6", linewidth=0.7)
@@ -94,8 +96,7 @@ def _draw_axes(axes: Any, results: Results, points: Sequence[Point]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_front(axes: Any, points: Sequence[Point]) -> None:
-    front = [points[place] for place in pareto_front([(point.throughput, point.score) for point in points])]
+def _draw_front(axes: Any, front: Sequence[Point]) -> None:
     # `steps-pre`: up to the throughput of a point on the front, its score is the best to be had.
     axes.plot(
         [point.throughput for point in front],
@@ -161,7 +162,7 @@ def _draw_legend(figure: Any, points: Sequence[Point]) -> None:
     )
 
 
-def _draw_labels(axes: Any, points: Sequence[Point], renderer: Any) -> None:
+def _draw_labels(axes: Any, points: Sequence[Point], front: Sequence[Point], renderer: Any) -> None:
     from matplotlib.patheffects import withStroke
 
     # A white rim keeps text readable where points are so close that a line has to run through it.
@@ -171,7 +172,7 @@ def _draw_labels(axes: Any, points: Sequence[Point], renderer: Any) -> None:
     extents = [text.get_window_extent(renderer) for text in texts]
     anchors = [_pixels(axes, point.throughput, point.score) for point in points]
     sizes = [(extent.width + 4, extent.height + 4) for extent in extents]
-    boxes = place_labels(anchors, sizes, _scene(axes, points, renderer), gap=0.13 * _DPI)
+    boxes = place_labels(anchors, sizes, _scene(axes, points, front, renderer), gap=0.13 * _DPI)
     # In the data's coordinates, since an SVG has other pixels than those that were measured.
     to_data = axes.transData.inverted().transform
     for text, box, anchor in zip(texts, boxes, anchors, strict=True):
@@ -184,23 +185,22 @@ def _pixels(axes: Any, x: float, y: float) -> tuple[float, float]:
     return float(across), float(up)
 
 
-def _scene(axes: Any, points: Sequence[Point], renderer: Any) -> Scene:
+def _scene(axes: Any, points: Sequence[Point], front: Sequence[Point], renderer: Any) -> Scene:
     extent = axes.get_window_extent(renderer)
     markers = []
     for point in points:
         x, y = _pixels(axes, point.throughput, point.score)
         half = math.sqrt(_area(point, points)) / 72 * _DPI / 2 + 2
         markers.append(Box(x - half, y - half, x + half, y + half))
-    return Scene(Box(extent.x0, extent.y0, extent.x1, extent.y1), markers, list(_lines(axes, points)))
+    return Scene(Box(extent.x0, extent.y0, extent.x1, extent.y1), markers, list(_lines(axes, points, front)))
 
 
-def _lines(axes: Any, points: Sequence[Point]) -> Iterator[Box]:
+def _lines(axes: Any, points: Sequence[Point], front: Sequence[Point]) -> Iterator[Box]:
     """Error bars and the steps of the front, as thin boxes in pixels."""
     for point in points:
         x, low = _pixels(axes, point.throughput, point.low)
         high = _pixels(axes, point.throughput, point.high)[1]
         yield Box(x - 3, low - 2, x + 3, high + 2)
-    front = [points[place] for place in pareto_front([(point.throughput, point.score) for point in points])]
     corners = [_pixels(axes, point.throughput, point.score) for point in front]
     for (x0, y0), (x1, y1) in pairwise(corners):
         yield Box(x0 - 2, min(y0, y1) - 2, x0 + 2, max(y0, y1) + 2)

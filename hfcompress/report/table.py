@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hfcompress.report.doubt import MARK, SPEEDUP, THROUGHPUT, cell_name, latency_name, mark, remarks_on
-from hfcompress.report.figures import NOTHING, number, points, signed_points, times
+from hfcompress.report.figures import NOTHING, metric_figure, number, signed_metric, times, unit_of
 from hfcompress.report.gates import failures, verdict_of
 from hfcompress.report.grid import Cell, Column, Table, numbers, unique, words
 from hfcompress.results import ArtifactResult, Difference, Interval, Latency, Results, Speed
@@ -58,19 +58,21 @@ def speed_cells(speed: Speed) -> tuple[Cell, Cell, Cell]:
     return Cell(number(speed.throughput_per_s) + mark(speed, THROUGHPUT)), _speedup(speed), Cell(memory)
 
 
-def metric_cell(found: Interval | None) -> Cell:
-    """A metric in points with its interval."""
+def metric_cell(metric: str, found: Interval | None) -> Cell:
+    """A metric, in points where it is a fraction, with its interval."""
     if found is None:
         return Cell()
-    return Cell(points(found.value), f"[{points(found.low)}, {points(found.high)}]", "strong")
+    value, low, high = (metric_figure(metric, bound) for bound in (found.value, found.low, found.high))
+    return Cell(value, f"[{low}, {high}]", "strong")
 
 
-def difference_cell(found: Difference | None, *, named: bool) -> Cell:
-    """A difference in points with its interval; `named` says against what."""
+def difference_cell(metric: str, found: Difference | None, *, named: bool) -> Cell:
+    """A difference, in points where the metric is a fraction, with its interval; `named` says against what."""
     if found is None:
         return Cell()
-    interval = f"[{signed_points(found.low)}, {signed_points(found.high)}]"
-    return Cell(signed_points(found.value), f"{interval} to {found.against}" if named else interval)
+    value, low, high = (signed_metric(metric, bound) for bound in (found.value, found.low, found.high))
+    interval = f"[{low}, {high}]"
+    return Cell(value, f"{interval} to {found.against}" if named else interval)
 
 
 def references(results: Results) -> list[str]:
@@ -84,8 +86,8 @@ def _row(results: Results, artifact: ArtifactResult, shape: tuple[int, int | Non
     return (
         Cell(artifact.name, "(baseline)" if artifact.name == results.baseline else "", "strong"),
         Cell(artifact.stage or "as given", f"({runtime_name(artifact, artifact.format)})"),
-        metric_cell(artifact.metrics.get(results.metric)),
-        difference_cell(artifact.difference.get(results.metric), named=len(references(results)) > 1),
+        metric_cell(results.metric, artifact.metrics.get(results.metric)),
+        difference_cell(results.metric, artifact.difference.get(results.metric), named=len(references(results)) > 1),
         _size(results, artifact),
         _milliseconds(artifact, latency, "p50_ms"),
         _milliseconds(artifact, latency, "p99_ms"),
@@ -126,7 +128,7 @@ def _title(results: Results) -> str:
 def _caption(results: Results, shape: tuple[int, int | None] | None) -> str:
     parts = []
     if any(results.metric in artifact.metrics for artifact in results.artifacts):
-        parts.append(f"{results.metric} in points with its 95% interval")
+        parts.append(f"{results.metric}{unit_of(results.metric)} with its 95% interval")
     if len(against := references(results)) == 1:
         parts.append(f"difference to {against[0]}, paired")
     if shape is not None:

@@ -11,12 +11,13 @@ import numpy as np
 
 from hfcompress.artifact import read_manifest
 from hfcompress.errors import InputError
-from hfcompress.models.folder import check_safe, label_names, read_config, task_of
+from hfcompress.models.folder import check_safe, read_config, task_of
 from hfcompress.recipe.tasks import TaskName
 from hfcompress.runtimes.base import Runtime
 from hfcompress.runtimes.open import runtime_for
 from hfcompress.tasks import get_task
 from hfcompress.tasks.base import Task
+from hfcompress.tasks.labels import Labels
 
 #: Tokens after which text is cut when the folder has no manifest that says it.
 _MAX_LENGTH = 512
@@ -30,28 +31,46 @@ class LoadedModel:
         task: what it does.
         processor: its tokenizer or image processor.
         runtime: what computes.
-        labels: class names in the order of the logits.
+        labels: its class names in the order of the outputs, where it has classes, and what they mean.
         max_length: tokens after which text is cut.
     """
 
     task: Task
     processor: Any
     runtime: Runtime
-    labels: tuple[str, ...]
+    labels: Labels
     max_length: int
 
     def preprocess(self, examples: Sequence[Any]) -> dict[str, np.ndarray]:
-        """Examples (strings, pairs of strings, or images) to one padded batch."""
+        """Examples (strings, pairs of strings, images: what the task takes) to one padded batch."""
         return self.task.preprocess(examples, self.processor, self.max_length)
 
     def predict(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """A batch to named outputs; `logits` has shape (rows, classes)."""
+        """A batch to named outputs, rows on axis 0: `logits` (rows, classes) of a classification model."""
         return self.runtime.predict(batch)
 
+    def answer(self, examples: Sequence[Any]) -> list[Any]:
+        """One answer an example: what it is depends on the task, see `answers` of its class in `hfcompress/tasks`.
+
+        A class name, or a list of them for a multi-label model, or a number for a regression.
+
+        Raises:
+            DataError: examples that the task cannot read.
+        """
+        batch = self.preprocess(examples)
+        kept = self.task.predictions(self.predict(batch), batch, self.labels)
+        return self.task.answers(kept, examples, self.processor, self.labels)
+
     def classify(self, examples: Sequence[Any]) -> list[str]:
-        """Examples to the names of their most likely classes."""
-        outputs = self.predict(self.preprocess(examples))
-        return [self.labels[index] for index in self.task.predictions(outputs)]
+        """Examples to the names of their most likely classes.
+
+        Raises:
+            InputError: the model does not give one class an example.
+        """
+        if self.labels.problem != "single_label_classification":
+            kind = self.labels.problem or self.task.name
+            raise InputError(f"classify gives one class an example, and this model is for {kind}; call `answer`")
+        return self.answer(examples)
 
 
 def load(path: Path | str, runtime: str | None = None, *, threads: int | None = None) -> LoadedModel:
@@ -70,14 +89,14 @@ def load(path: Path | str, runtime: str | None = None, *, threads: int | None = 
         raise InputError(f"{folder} is no folder; give an artifact's folder, such as runs/<recipe>/artifacts/<stage>")
     manifest, config = read_manifest(folder), read_config(folder)
     task = _task(folder, manifest.task if manifest else None, config)
-    format_ = format_of(folder)
+    format_, code = format_of(folder), get_task(task)
     if format_ == "torch":
         check_safe(folder)
     return LoadedModel(
-        task=get_task(task),
-        processor=get_task(task).load_processor(folder),
+        task=code,
+        processor=code.load_processor(folder),
         runtime=runtime_for(folder, format_, task, runtime=runtime, threads=threads),
-        labels=label_names(config),
+        labels=code.labels_of_model(config),
         max_length=int(manifest.details.get("max_length", _MAX_LENGTH)) if manifest else _MAX_LENGTH,
     )
 

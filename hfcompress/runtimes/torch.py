@@ -53,9 +53,10 @@ class TorchRuntime:
         trust_remote_code: bool = False,
     ) -> None:
         from hfcompress.models.loading import load_model
+        from hfcompress.tasks import get_task
 
         check_device(device)
-        self._hold(load_model(path, task, trust_remote_code=trust_remote_code), threads, device)
+        self._hold(load_model(path, task, trust_remote_code=trust_remote_code), threads, device, get_task(task).outputs)
 
     @classmethod
     def from_model(cls, model: PreTrainedModel, threads: int | None = None, device: str = "cpu") -> Self:
@@ -65,21 +66,31 @@ class TorchRuntime:
         runtime._hold(model, threads, device)
         return runtime
 
-    def _hold(self, model: PreTrainedModel, threads: int | None, device: str) -> None:
+    def _hold(
+        self, model: PreTrainedModel, threads: int | None, device: str, outputs: tuple[str, ...] | None = None
+    ) -> None:
         self._model: Any = model.to(device).eval()
         self.name = "torch" if device == "cpu" else f"torch:{device}"
         self.threads = threads or default_threads()
         self.input_names, self._required = _inputs_of(model)
+        self._outputs = outputs
 
     def predict(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Every output that is one tensor, as float32 where it is a floating point number. See `Runtime.predict`."""
+        """The outputs that the task reads, as float32 where they are floating point numbers. See `Runtime.predict`.
+
+        Of a model in memory, whose task is not known: every output that is one tensor.
+        """
         import torch
 
         check_inputs(batch, self._required, self.name)
         with torch.inference_mode(), _threads(self.threads):
             inputs = {name: self._tensor(batch[name]) for name in self.input_names if name in batch}
             outputs = self._model(**inputs, return_dict=True)
-            return {name: _array(value) for name, value in outputs.items() if isinstance(value, torch.Tensor)}
+            return {
+                name: _array(value)
+                for name, value in outputs.items()
+                if isinstance(value, torch.Tensor) and (self._outputs is None or name in self._outputs)
+            }
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         import torch

@@ -20,19 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Data:
-    """Splits, classes and the task that reads them.
+    """Splits, labels and the task that reads them.
 
     Attributes:
         task: how rows become batches.
         rows: the splits, raw.
-        labels: the classes, in the order of their ids.
+        labels: what the rows are labelled with; classes in the order of their ids.
         max_length: tokens after which text is cut.
+        seed: of what preparing rows draws, such as the masks of masked-lm.
     """
 
     task: Task
     rows: Rows
     labels: Labels
     max_length: int
+    seed: int = 0
 
     def check_labels(self) -> None:
         """Encode the labels of every split once, so that a bad one is found before any long work.
@@ -40,36 +42,50 @@ class Data:
         Raises:
             DataError: with the split, the row and the value; or splits that number their classes differently.
         """
-        self._check_class_names()
-        for split, rows in self.rows.splits.items():
-            if any(value not in self.labels.ids for value in rows.unique("label")):
-                self.labels.encode(list(rows["label"]), f"split `{split}`", list(rows["row_id"]))
+        self.task.check_splits(self.rows.splits)
+        for split in self.rows.splits:
+            self._encoded(split)
 
-    def _check_class_names(self) -> None:
-        # The ids of a `ClassLabel` mean what its own split says they mean.
-        named = {split: getattr(rows.features["label"], "names", None) for split, rows in self.rows.splits.items()}
-        first = next(iter(named))
-        for split, names in named.items():
-            if names != named[first]:
-                raise DataError(
-                    f"split `{split}` has the classes {names} and split `{first}` {named[first]}; give them one order"
-                )
+    def prepared(self, split: Split, processor: Any, *, unlabeled: bool = False) -> Dataset:
+        """The rows of a split as model inputs, with what the model learns and `row_id`, which no two of them share.
 
-    def prepared(self, split: Split, processor: Any) -> Dataset:
-        """The rows of a split as model inputs, with `labels` (class ids) and `row_id`."""
+        Args:
+            split: the role of the split.
+            processor: the tokenizer or image processor.
+            unlabeled: append the run's unlabelled rows, where it has any. Their labels say that they have none: -100
+                where labels are integers, NaN where they are floating point numbers.
+        """
         if split not in self.rows.splits:
             raise DataError(f"the recipe names no split `{split}` under data.splits; add it")
-        return self.task.prepare(self._encoded(split), processor, self.max_length)
+        rows = self._encoded(split)
+        if unlabeled and self.rows.unlabeled is not None:
+            rows = self._with_unlabeled(rows, self.rows.unlabeled)
+        return self.task.prepare(rows, processor, self.max_length, self.seed)
+
+    def _with_unlabeled(self, rows: Dataset, unlabeled: Dataset) -> Dataset:
+        from datasets import concatenate_datasets
+
+        more = self.task.without_labels(unlabeled, self.labels).select_columns(rows.column_names)
+        if more.features != rows.features:  # a string may be a large one; a cast would copy images that need none
+            more = more.cast(rows.features)
+        return concatenate_datasets([rows, more])
 
     def _encoded(self, split: Split) -> Dataset:
-        # Not `map`, which would copy the images of the split to disk.
-        rows = self.rows.splits[split]
-        encoded = self.labels.encode(list(rows["label"]), f"split `{split}`", list(rows["row_id"]))
-        return rows.remove_columns("label").add_column("label", encoded)
+        return self.task.encode(self.rows.splits[split], self.labels, f"split `{split}`")
 
     def batches(self, prepared: Dataset, processor: Any, size: int) -> Iterator[dict[str, np.ndarray]]:
         """Batches of at most `size` rows, longest rows first where rows have a length, padded to their longest row."""
         return length_sorted_batches(prepared, self.task.collate(processor), size)
+
+    def identity(self, *splits: str) -> dict[str, Any]:
+        """What decides the prepared rows of these splits, besides the processor: plain data for a key."""
+        labels = [self.labels.problem, list(self.labels.names)]
+        return {
+            "rows": {split: self.rows.digests[split] for split in splits if split in self.rows.digests},
+            "labels": labels,
+            "max_length": self.max_length,
+            **({"seed": self.seed} if self.task.draws else {}),
+        }
 
 
 def length_sorted_batches(prepared: Dataset, collate: Collate, size: int) -> Iterator[dict[str, np.ndarray]]:

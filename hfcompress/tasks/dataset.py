@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hfcompress.errors import DataError
-from hfcompress.recipe.data import DataConfig, Split
+from hfcompress.recipe.data import DataConfig, Split, UnlabeledConfig
 from hfcompress.recipe.tasks import TASKS, TaskName
+from hfcompress.tasks.sources import open_source
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 #: Roles that hold text.
-_TEXTS = ("text", "text_pair")
+_TEXTS = ("text", "text_pair", "question", "context")
 #: Rows that are read at once for a digest; fewer where a row holds an image.
 _BATCH, _IMAGE_BATCH = 1000, 50
-#: What `datasets` says of a file without rows.
-_NO_DATA = re.compile(r'Instruction "(.+?)" corresponds to no data')
-_READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 
 
 @dataclass(frozen=True)
@@ -34,103 +30,99 @@ class Rows:
 
     Attributes:
         splits: role -> rows after the cap.
-        digests: role -> sha256 of the columns and rows, so that two equal files give one digest whatever their dates.
+        digests: role, or `unlabeled` -> sha256 of the columns and rows, so that two equal files give one digest
+            whatever their dates.
+        unlabeled: rows without labels, whose `row_id` goes on after the training split's; None where there are none.
     """
 
     splits: Mapping[Split, Dataset]
-    digests: Mapping[Split, str]
+    digests: Mapping[str, str]
+    unlabeled: Dataset | None = None
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The columns that are read of a split.
+
+    Attributes:
+        columns: role -> column.
+        where: the split, as an error calls it.
+        key: where the recipe names columns.
+    """
+
+    columns: Mapping[str, str]
+    where: str
+    key: str = "data.columns"
 
 
 def load_rows(config: DataConfig, task: TaskName, seed: int) -> Rows:
-    """Load, check and digest every split that the recipe names.
+    """Load, check and digest every split that the recipe names, and its unlabelled rows.
 
     Raises:
         DataError: the dataset, a split or a column is missing, or a split is empty; says what is there.
     """
-    available = _open(config)
+    available = open_source(config)
     splits: dict[Split, Dataset] = {}
     for role, name in config.splits.items():
-        if name not in available:
-            raise DataError(
-                f"{config.path} has no split `{name}` (data.splits.{role}); it has: {', '.join(sorted(available))}"
-            )
-        splits[role] = _roles_only(available[name], config, task, role, seed)
-    return Rows(splits, {role: digest_rows(rows) for role, rows in splits.items()})
+        split = _split(available, name, config.path, f"data.splits.{role}")
+        wanted = _Wanted(_columns_of(config, task, role), f"split `{name}` of {config.path}")
+        splits[role] = _capped(_roles_only(split, wanted), config.limit.get(role), seed)
+    digests: dict[str, str] = {role: digest_rows(rows) for role, rows in splits.items()}
+    unlabeled = None
+    if config.unlabeled is not None:
+        unlabeled = _unlabeled(config, config.unlabeled, task, seed)
+        digests["unlabeled"] = digest_rows(unlabeled)
+        unlabeled = _renumbered(unlabeled, splits)
+    return Rows(splits, digests, unlabeled)
 
 
-def _open(config: DataConfig) -> Mapping[str, Dataset]:
-    import datasets
-
-    path = Path(config.path).expanduser()
-    try:
-        if path.is_file():
-            return _open_file(path)
-        if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-            return _open_saved(path)
-        # Anything else is a folder of files named after their splits, or a Hub id.
-        name = str(path) if path.is_dir() else config.path
-        return dict(datasets.load_dataset(name, config.subset, revision=config.revision))
-    except DataError:
-        raise
-    except (FileNotFoundError, ValueError, ConnectionError, datasets.exceptions.DatasetsError) as error:
-        if empty := _NO_DATA.search(str(error)):
-            raise DataError(f"split `{empty[1]}` of {config.path} has no rows; fill or remove its file") from error
-        raise DataError(
-            f"data.path {config.path!r} cannot be loaded: {_first_line(error)}; give a csv, json or parquet file, a "
-            "folder of such files named after their splits, a dataset saved by `save_to_disk`, or a Hub id"
-        ) from error
+def _split(available: Mapping[str, Dataset], name: str, path: str, key: str) -> Dataset:
+    if name not in available:
+        raise DataError(f"{path} has no split `{name}` ({key}); it has: {', '.join(sorted(available))}")
+    return available[name]
 
 
-def _open_saved(path: Path) -> Mapping[str, Dataset]:
-    import datasets
-
-    try:
-        saved = datasets.load_from_disk(str(path))
-    except IndexError as error:  # `save_to_disk` writes no file for a split without rows, and cannot read it again
-        raise DataError(f"{path} holds a split that has no rows; save it without that split") from error
-    return {"train": saved} if isinstance(saved, datasets.Dataset) else dict(saved)
-
-
-def _open_file(path: Path) -> Mapping[str, Dataset]:
-    import datasets
-
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"data.path {path} should end in {', '.join(_READERS)}, got {path.suffix or 'no suffix'!r}")
-    options = {"sep": "\t"} if path.suffix.lower() == ".tsv" else {}
-    return {"train": datasets.load_dataset(reader, data_files=str(path), split="train", **options)}
-
-
-def _first_line(error: Exception) -> str:
-    """What went wrong; of a file that cannot be parsed the parser's own words, which `datasets` keeps as the cause."""
-    import datasets
-
-    if isinstance(error, datasets.exceptions.DatasetGenerationError) and isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _roles_only(rows: Dataset, config: DataConfig, task: TaskName, role: Split, seed: int) -> Dataset:
+def _columns_of(config: DataConfig, task: TaskName, role: Split) -> dict[str, str]:
     language = TASKS[task]
-    wanted = {name: config.columns.get(name, name) for name in language.required}
-    wanted |= {name: config.columns[name] for name in language.optional if name in config.columns}
-    for name, column in wanted.items():
+    roles = (*language.required, *(() if role == "train" else language.evaluated))
+    optional = [name for name in language.optional if name in config.columns]
+    return {name: config.columns.get(name, name) for name in (*roles, *optional)}
+
+
+def _unlabeled(config: DataConfig, unlabeled: UnlabeledConfig, task: TaskName, seed: int) -> Dataset:
+    """The unlabelled rows, with the roles of the training rows but for their labels."""
+    labels = TASKS[task].labels
+    roles = [name for name in _columns_of(config, task, "train") if name not in labels]
+    columns = {name: unlabeled.columns.get(name, name) for name in roles}
+    split = _split(
+        open_source(unlabeled, "data.unlabeled.path"), unlabeled.split, unlabeled.path, "data.unlabeled.split"
+    )
+    wanted = _Wanted(columns, f"split `{unlabeled.split}` of {unlabeled.path}", "data.unlabeled.columns")
+    return _capped(_roles_only(split, wanted), unlabeled.limit, seed)
+
+
+def _renumbered(rows: Dataset, splits: Mapping[Split, Dataset]) -> Dataset:
+    first = max(splits["train"]["row_id"]) + 1 if "train" in splits else 0
+    return rows.remove_columns("row_id").add_column("row_id", first + np.arange(len(rows)))
+
+
+def _roles_only(rows: Dataset, wanted: _Wanted) -> Dataset:
+    for name, column in wanted.columns.items():
         if column not in rows.column_names:
             raise DataError(
-                f"split `{config.splits[role]}` of {config.path} has no column `{column}` (data.columns.{name}); "
-                f"it has: {', '.join(rows.column_names)}"
+                f"{wanted.where} has no column `{column}` ({wanted.key}.{name}); it has: {', '.join(rows.column_names)}"
             )
     if len(rows) == 0:
-        raise DataError(f"split `{config.splits[role]}` of {config.path} has no rows")
-    if len(set(wanted.values())) < len(wanted):
-        raise DataError(f"data.columns should name each column once, got {wanted}; take a role out")
-    kept = rows.select_columns(list(wanted.values()))
-    kept = kept.rename_columns({column: name for name, column in wanted.items() if column != name})
+        raise DataError(f"{wanted.where} has no rows")
+    if len(set(wanted.columns.values())) < len(wanted.columns):
+        raise DataError(f"{wanted.key} should name each column once, got {dict(wanted.columns)}; take a role out")
+    kept = rows.select_columns(list(wanted.columns.values()))
+    kept = kept.rename_columns({column: name for name, column in wanted.columns.items() if column != name})
     kept = kept.add_column("row_id", np.arange(len(rows)))
-    for name in _TEXTS:
-        if name in wanted:
-            _check_text(kept, name, f"column `{wanted[name]}` of split `{config.splits[role]}` of {config.path}")
-    return _capped(kept, config.limit.get(role), seed)
+    for name, column in wanted.columns.items():
+        if name in _TEXTS:
+            _check_text(kept, name, f"column `{column}` of {wanted.where}")
+    return kept
 
 
 def _check_text(rows: Dataset, name: str, where: str) -> None:

@@ -10,14 +10,15 @@ import numpy as np
 
 from hfcompress.errors import DataError, ModelError
 from hfcompress.recipe.tasks import TaskName
-from hfcompress.tasks.base import Collate, Task
+from hfcompress.tasks.base import Collate
+from hfcompress.tasks.classification import Classification
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from PIL.Image import Image
 
 
-class ImageClassification(Task):
+class ImageClassification(Classification):
     """Images are decoded and resized batch by batch: pixels of a whole split would not fit into memory."""
 
     name: ClassVar[TaskName] = "image-classification"
@@ -40,7 +41,7 @@ class ImageClassification(Task):
         except (OSError, ValueError) as error:
             raise ModelError(f"{folder} holds no image processor that can be loaded: {error}") from error
 
-    def prepare(self, rows: Dataset, processor: Any, max_length: int) -> Dataset:
+    def prepare(self, rows: Dataset, processor: Any, max_length: int, seed: int = 0) -> Dataset:
         """Only the label's name changes; pixels are made by the collator."""
         return rows.rename_column("label", "labels")
 

@@ -10,26 +10,12 @@ from scipy import stats
 
 from hfcompress.benchmark import statistics
 from hfcompress.benchmark.statistics import metric_difference, metric_interval, percentiles, ratio_interval, spread
-from hfcompress.tasks.metrics import ClassificationMetric
-
-ACCURACY = ClassificationMetric("accuracy")
-
-
-class MacroF1:
-    """No mean of rows; scikit-learn's takes 3 ms a call, most of it checks."""
-
-    def compute(self, labels: np.ndarray, predictions: np.ndarray) -> float:
-        parts = []
-        for label in range(3):
-            truth, said = labels == label, predictions == label
-            parts.append(2 * np.sum(truth & said) / max(np.sum(truth) + np.sum(said), 1))
-        return float(np.mean(parts))
-
-    def per_row(self, labels: np.ndarray, predictions: np.ndarray) -> None:
-        return None
+from hfcompress.tasks.correlation import spearman
+from hfcompress.tasks.metrics import Statistic, f1_macro, mean
 
 
-F1 = MacroF1()
+def accuracy(labels: np.ndarray, predictions: np.ndarray) -> Statistic:
+    return mean(labels == predictions)
 
 
 def predictions_of(labels: np.ndarray, accuracy: float, rng: np.random.Generator) -> np.ndarray:
@@ -45,7 +31,7 @@ def rng() -> np.random.Generator:
 def test_the_interval_of_accuracy_is_that_of_the_binomial(rng: np.random.Generator) -> None:
     labels = rng.integers(0, 2, 1500)
     predictions = predictions_of(labels, 0.88, rng)
-    value, low, high = metric_interval(ACCURACY, labels, predictions, seed=0)
+    value, low, high = metric_interval(accuracy(labels, predictions), len(labels), seed=0)
     right = int((labels == predictions).sum())
     # The bootstrap of a 0/1 mean draws from the binomial with the observed probability.
     exact = stats.binom(1500, right / 1500).ppf([0.025, 0.975]) / 1500
@@ -56,7 +42,7 @@ def test_the_interval_of_accuracy_is_that_of_the_binomial(rng: np.random.Generat
 def test_the_paired_difference_has_the_normal_interval_of_row_differences(rng: np.random.Generator) -> None:
     labels = rng.integers(0, 2, 2000)
     a, b = predictions_of(labels, 0.9, rng), predictions_of(labels, 0.87, rng)
-    value, low, high = metric_difference(ACCURACY, labels, a, b, seed=0)
+    value, low, high = metric_difference(accuracy(labels, a), accuracy(labels, b), len(labels), seed=0)
     rows = (a == labels).astype(float) - (b == labels)
     half = 1.96 * rows.std() / np.sqrt(len(rows))
     assert value == pytest.approx(rows.mean())
@@ -67,8 +53,8 @@ def test_pairing_matters(rng: np.random.Generator) -> None:
     labels = rng.integers(0, 2, 1000)
     a = predictions_of(labels, 0.8, rng)
     b = np.where(np.arange(1000) < 10, 1 - a, a)  # the same answers but for ten rows
-    _, low, high = metric_difference(ACCURACY, labels, a, b, seed=0)
-    alone = metric_interval(ACCURACY, labels, a, seed=0)
+    _, low, high = metric_difference(accuracy(labels, a), accuracy(labels, b), len(labels), seed=0)
+    alone = metric_interval(accuracy(labels, a), len(labels), seed=0)
     assert high - low < (alone.high - alone.low) / 3
 
 
@@ -76,72 +62,79 @@ def test_f1_agrees_with_a_bootstrap_written_as_a_loop(rng: np.random.Generator) 
     labels = rng.integers(0, 3, 120)
     a = np.where(rng.random(120) < 0.8, labels, rng.integers(0, 3, 120))
     b = np.where(rng.random(120) < 0.6, labels, rng.integers(0, 3, 120))
-    value, low, high = metric_difference(F1, labels, a, b, seed=0)
+    value, low, high = metric_difference(f1_macro(labels, a), f1_macro(labels, b), 120, seed=0)
     draws = []
     for _ in range(800):
         chosen = rng.integers(0, 120, 120)
-        draws.append(F1.compute(labels[chosen], a[chosen]) - F1.compute(labels[chosen], b[chosen]))
-    assert value == pytest.approx(F1.compute(labels, a) - F1.compute(labels, b))
+        draws.append(f1(labels[chosen], a[chosen]) - f1(labels[chosen], b[chosen]))
+    assert value == pytest.approx(f1(labels, a) - f1(labels, b))
     np.testing.assert_allclose((low, high), np.percentile(draws, (2.5, 97.5)), atol=0.025)
 
 
-def test_both_ways_to_resample_agree(rng: np.random.Generator) -> None:
-    class Slow(ClassificationMetric):
-        def per_row(self, labels: np.ndarray, predictions: np.ndarray) -> None:
-            return None
+def f1(labels: np.ndarray, predictions: np.ndarray) -> float:
+    parts = []
+    for label in range(3):
+        truth, said = labels == label, predictions == label
+        parts.append(2 * np.sum(truth & said) / max(np.sum(truth) + np.sum(said), 1))
+    return float(np.mean(parts))
 
-    labels = rng.integers(0, 2, 500)
-    predictions = predictions_of(labels, 0.8, rng)
-    fast = metric_interval(ACCURACY, labels, predictions, seed=0)
-    slow = metric_interval(Slow("accuracy"), labels, predictions, seed=0)
-    np.testing.assert_allclose(fast, slow, atol=6e-3)
+
+def test_the_interval_of_a_rank_correlation_is_scipys(rng: np.random.Generator) -> None:
+    x = rng.normal(size=60).round(1)
+    y = x + rng.normal(size=60)
+    found = metric_interval(spearman(x, y), 60, seed=0)
+    theirs = stats.bootstrap(
+        (x, y), lambda a, b: stats.spearmanr(a, b).statistic, paired=True, vectorized=False,
+        method="percentile", n_resamples=1500, rng=rng,
+    ).confidence_interval  # fmt: skip
+    assert found.value == pytest.approx(stats.spearmanr(x, y).statistic)
+    np.testing.assert_allclose(found[1:], theirs, atol=0.03)
 
 
 def test_95_percent_intervals_hold_the_truth_about_95_times_in_100(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statistics, "_RESAMPLES_OF_ROWS", 400)
+    monkeypatch.setattr(statistics, "_RESAMPLES", 400)
     held = 0
     for seed in range(200):
         labels = rng.integers(0, 2, 300)
         a, b = predictions_of(labels, 0.9, rng), predictions_of(labels, 0.85, rng)
-        _, low, high = metric_difference(ACCURACY, labels, a, b, seed)
+        _, low, high = metric_difference(accuracy(labels, a), accuracy(labels, b), len(labels), seed)
         held += low <= 0.05 <= high
     assert 0.88 <= held / 200 <= 0.99  # four standard errors below 0.95, three above
 
 
 def test_equal_seeds_give_equal_intervals_and_other_seeds_others(rng: np.random.Generator) -> None:
     labels = rng.integers(0, 2, 300)
-    for metric in (ACCURACY, F1):
-        predictions = np.concatenate([labels[:250], 1 - labels[250:]])
-        first = metric_interval(metric, labels, predictions, seed=1)
-        assert first == metric_interval(metric, labels, predictions, seed=1)
+    predictions = np.concatenate([labels[:250], 1 - labels[250:]])
+    for metric in (accuracy(labels, predictions), f1_macro(labels, predictions)):
+        assert metric_interval(metric, 300, seed=1) == metric_interval(metric, 300, seed=1)
     noise = rng.random(20)
     assert ratio_interval(noise, noise[::-1], seed=1) == ratio_interval(noise, noise[::-1], seed=1)
-    times = rng.normal(size=1000)
-    assert statistics._bootstrap_mean(times, seed=1) != statistics._bootstrap_mean(times, seed=2)
+    times = mean(rng.normal(size=1000))
+    assert metric_interval(times, 1000, seed=1) != metric_interval(times, 1000, seed=2)
 
 
 def test_a_model_against_itself_differs_by_nothing(rng: np.random.Generator) -> None:
     labels = rng.integers(0, 2, 100)
     a = predictions_of(labels, 0.7, rng)
-    for metric in (ACCURACY, F1):
-        assert metric_difference(metric, labels, a, a, seed=0) == (0.0, 0.0, 0.0)
+    for metric in (accuracy(labels, a), f1_macro(labels, a)):
+        assert metric_difference(metric, metric, 100, seed=0) == (0.0, 0.0, 0.0)
 
 
 def test_one_row_has_an_interval_without_width() -> None:
     one = np.array([1])
-    assert metric_interval(ACCURACY, one, one, seed=0) == (1.0, 1.0, 1.0)
-    assert metric_interval(ClassificationMetric("f1_macro"), one, one, seed=0) == (1.0, 1.0, 1.0)
+    assert metric_interval(accuracy(one, one), 1, seed=0) == (1.0, 1.0, 1.0)
+    assert metric_interval(f1_macro(one, one), 1, seed=0) == (1.0, 1.0, 1.0)
 
 
 def test_a_hundred_thousand_rows_stay_in_bounded_memory(rng: np.random.Generator) -> None:
     labels = rng.integers(0, 2, 100_000)
-    metric_interval(ACCURACY, labels[:10], labels[:10], seed=0)  # scipy's own import is not what is measured
+    metric_interval(accuracy(labels[:10], labels[:10]), 10, seed=0)  # scipy's own import is not what is measured
     tracemalloc.start()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statistics, "_RESAMPLES_OF_ROWS", 200)
-        metric_interval(ACCURACY, labels, labels, seed=0)
+        patch.setattr(statistics, "_RESAMPLES", 200)
+        metric_interval(accuracy(labels, labels), 100_000, seed=0)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 150e6

@@ -37,7 +37,7 @@ def model_of(classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
         else:
             encoder = tiny.save_vit(tmp_path_factory.mktemp("encoder"))
             names = tuple(map(str, range(10)))
-            model = load_model(encoder, "image-classification", labels=names)
+            model = load_model(encoder, "image-classification", labels=tiny.classes(*names))
             from hfcompress.tasks import get_task
 
             save_model(model, get_task("image-classification").load_processor(encoder), folder)

@@ -62,7 +62,7 @@ def test_a_head_of_another_task_is_refused(classifier: Path) -> None:
 
 
 def test_a_new_head_knows_the_labels_and_keeps_the_encoder(encoder: Path) -> None:
-    model = load_model(encoder, TASK, labels=("bad", "so-so", "good"))
+    model = load_model(encoder, TASK, labels=tiny.classes("bad", "so-so", "good"))
     assert model.config.id2label == {0: "bad", 1: "so-so", 2: "good"}
     assert model.config.label2id == {"bad": 0, "so-so": 1, "good": 2}
     assert outputs_shape(model) == (2, 3)
@@ -76,17 +76,17 @@ def outputs_shape(model: torch.nn.Module) -> tuple[int, ...]:
 
 
 def test_a_head_with_the_same_number_of_labels_is_kept(classifier: Path) -> None:
-    kept = load_model(classifier, TASK, labels=("no", "yes")).state_dict()["classifier.weight"]
+    kept = load_model(classifier, TASK, labels=tiny.classes("no", "yes")).state_dict()["classifier.weight"]
     torch.testing.assert_close(kept, load_file(classifier / "model.safetensors")["classifier.weight"], rtol=0, atol=0)
 
 
 def test_a_head_with_another_number_of_labels_is_drawn_anew(classifier: Path) -> None:
-    assert outputs_shape(load_model(classifier, TASK, labels=("a", "b", "c"))) == (2, 3)
+    assert outputs_shape(load_model(classifier, TASK, labels=tiny.classes("a", "b", "c"))) == (2, 3)
 
 
 def test_a_new_head_has_one_label_a_row_whatever_the_source_had(tmp_path: Path) -> None:
     source = tiny.save_bert(tmp_path / "several", head=True, problem_type="multi_label_classification")
-    model = load_model(source, TASK, labels=("a", "b"))
+    model = load_model(source, TASK, labels=tiny.classes("a", "b"))
     ids = torch.ones(2, 5, dtype=torch.long)
     found = model(input_ids=ids, labels=torch.tensor([0, 1]))
     torch.testing.assert_close(found.loss, torch.nn.functional.cross_entropy(found.logits, torch.tensor([0, 1])))

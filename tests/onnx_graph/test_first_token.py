@@ -84,7 +84,7 @@ def test_a_vit_answers_alike(vit: Path, tmp_path: Path) -> None:
     from hfcompress.models.loading import load_model, save_model
     from hfcompress.tasks import get_task
 
-    model = load_model(vit, "image-classification", labels=["cat", "dog"])
+    model = load_model(vit, "image-classification", labels=tiny.classes("cat", "dog"))
     save_model(model, get_task("image-classification").load_processor(vit), tmp_path / "torch")
     before = export(tmp_path / "torch", tmp_path / "onnx", "image-classification")
     after = copy_of(before)

@@ -21,7 +21,7 @@ from hfcompress.recipe.stages import (
 from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import load_rows
-from hfcompress.tasks.labels import labels_of_data
+from hfcompress.tasks.label_columns import labels_of_data
 from tests import tiny
 
 INPUTS = {"source": "a" * 64}

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from hfcompress.errors import RecipeError
 from hfcompress.recipe import parse_recipe
+from hfcompress.recipe.tasks import Metric
 from hfcompress.recipe.training import training_fields
 
 Faults = Callable[[Any], list[str]]
@@ -37,7 +38,7 @@ def test_the_designs_example_of_an_error(example: dict[str, Any]) -> None:
     )
 
 
-_METRICS = "`accuracy`, `f1_macro`, `matthews_correlation`"
+_METRICS = ", ".join(f"`{metric}`" for metric in get_args(Metric))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ _METRICS = "`accuracy`, `f1_macro`, `matthews_correlation`"
         ("gates/0/min_speedup", 0, "gates.0.min_speedup: should be above 0, got 0"),
         ("gates/0/max_drop", {"acc": 0.1}, "gates.0.max_drop.acc: unknown key; "),
         ("gates/0/max_drop", {"accuracy": 3}, "gates.0.max_drop.accuracy: should be at most 1, got 3"),
-        ("gates", [{"artifact": "int8"}], "gates.0: a gate needs a bound: max_drop, min_speedup, "),
+        ("gates", [{"artifact": "int8"}], "gates.0: a gate needs a bound: max_drop, max_rise, min_speedup, "),
         ("gates", {"artifact": "int8"}, "gates: should be a list, got {artifact: 'int8'}"),
     ],
 )

@@ -134,3 +134,60 @@ def test_a_block_of_the_wrong_kind_is_one_fault(example: dict[str, Any], faults:
     for block in ("data", "evaluate", "benchmark", "gates", "stages"):
         found = faults({**example, "baseline": None, "gates": [], block: 5})
         assert [line for line in found if line.startswith(f"{block}: should be a ")] == found
+
+
+@pytest.mark.parametrize(
+    "unlabeled, lines",
+    [
+        (
+            {"path": "y", "columns": {"label": "z"}},
+            [".columns.label: names labels, which these rows do not have; remove it"],
+        ),
+        (
+            {"path": "y", "columns": {"txt": "z"}},
+            [".columns.txt: unknown role of a column; did you mean `text`?"],
+        ),
+        (
+            {"path": "y", "columns": {"text_pair": "z"}},
+            [".columns.text_pair: is not read, as data.columns names no `text_pair`; name it there too"],
+        ),
+    ],
+)
+def test_unlabelled_rows_have_the_roles_of_their_task(
+    unlabeled: Any, lines: list[str], example: dict[str, Any], faults: Faults
+) -> None:
+    example["data"]["unlabeled"] = unlabeled
+    assert faults(example) == [f"data.unlabeled{line}" for line in lines]
+
+
+def test_unlabelled_rows_need_a_stage_that_distils(example: dict[str, Any], faults: Faults) -> None:
+    example["data"]["unlabeled"] = {"path": "y", "limit": 5}
+    parse_recipe(example)
+    example["stages"] = {"teacher": example["stages"]["teacher"]}
+    example["gates"] = []
+    assert faults(example) == [
+        "data.unlabeled: is read by `distill` stages, and this recipe has none; remove it, or add such a stage"
+    ]
+
+
+@pytest.mark.parametrize(
+    "metrics, gate, line",
+    [
+        (
+            ["mse"],
+            {"artifact": "int8", "max_drop": {"mse": 0.1}},
+            "max_drop.mse: is better when it is less; bound it by `max_rise`",
+        ),
+        (
+            ["pearson"],
+            {"artifact": "int8", "max_rise": {"pearson": 0.1}},
+            "max_rise.pearson: is better when it is more; bound it by `max_drop`",
+        ),
+    ],
+)
+def test_a_metric_is_bound_on_the_side_where_it_gets_worse(
+    metrics: list[str], gate: dict[str, Any], line: str, example: dict[str, Any], faults: Faults
+) -> None:
+    example["evaluate"]["metrics"] = metrics
+    example["gates"] = [gate]
+    assert faults(example) == [f"gates.0.{line}"]

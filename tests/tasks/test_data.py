@@ -13,7 +13,8 @@ from hfcompress.errors import DataError
 from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import Rows
-from hfcompress.tasks.labels import Labels, align, labels_of_data
+from hfcompress.tasks.label_columns import labels_of_data
+from hfcompress.tasks.labels import Labels, align
 from tests import tiny
 
 
@@ -54,7 +55,7 @@ def test_a_batch_keeps_text_label_and_row_id_together(text: Data) -> None:
 
 
 def test_labels_are_encoded_in_the_order_of_the_model(text: Data) -> None:
-    flipped = align(text.labels, ("positive", "negative"))
+    flipped = align(text.labels, Labels(("positive", "negative"), {}))
     assert isinstance(flipped, Labels)
     tokenizer = tiny.make_tokenizer()
     ours = text.prepared("train", tokenizer)["labels"][:]

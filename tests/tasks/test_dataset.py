@@ -239,3 +239,10 @@ def _peak(rows: Dataset) -> int:
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl"])
+def test_a_json_file_without_rows_is_refused(name: str, load: Load, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("")
+    with pytest.raises(DataError, match=r"no rows|cannot be loaded"):
+        load(tmp_path / name)
