@@ -247,16 +247,22 @@ def test_a_students_size_follows_from_what_it_starts_from(recipe: dict[str, Any]
 def test_a_checkpoint_that_another_stage_made_is_trained(recipe: dict[str, Any], tmp_path: Path) -> None:
     step = {"max_steps": 1, "per_device_train_batch_size": 8, "bf16": False}
     small = tiny.save_bert(tmp_path / "small", layers=1)
+    outsider = tiny.save_bert(tmp_path / "outsider", head=True)
     recipe["stages"] = {
         "teacher": {"finetune": {"training": step}},
         "small": {"distill": {"student": {"model": str(small)}, "training": step}},
-        "again": {"from": "teacher", "distill": {"student": {"model": "small"}, "training": step}},
+        "again": {
+            "from": "teacher",
+            "distill": {"student": {"model": "small"}, "teacher": str(outsider), "training": step},
+        },
     }
     plan = make_plan(parse_recipe(recipe))
     made = outside(plan)
     for name in plan.order:
         made[name] = build(plan, name, made, RunFolder(tmp_path / "run"), Options(), SILENT)
-    for name in ("small", "again"):
+    for name, teacher in {"small": "teacher", "again": "outsider"}.items():
         folder = made[name].artifact.path
         assert json.loads((folder / "config.json").read_text())["num_hidden_layers"] == 1
-        assert set(json.loads((folder / "manifest.json").read_text())["parents"]) == {"teacher", "small"}
+        manifest = (folder / "manifest.json").read_text()
+        assert set(json.loads(manifest)["parents"]) == {"teacher", "small", teacher}
+        assert str(tmp_path) not in manifest, "folders of this machine stay here"
