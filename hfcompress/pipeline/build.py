@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hfcompress.artifact import (
     Artifact,
@@ -27,6 +28,7 @@ from hfcompress.pipeline.keys import library_version, stage_key
 from hfcompress.pipeline.plan import Plan
 from hfcompress.progress import Progress
 from hfcompress.recipe.recipe import SOURCE
+from hfcompress.recipe.stages import Stage
 from hfcompress.stage import Inputs, Run
 
 logger = logging.getLogger(__name__)
@@ -152,13 +154,23 @@ def _manifest(plan: Plan, name: str, made: Mapping[str, Made], key: str, artifac
         task=plan.recipe.task,
         files={},
         key=key,
-        recipe=stage.model_dump(mode="json", by_alias=True, exclude_none=True),
+        recipe=_published(stage),
         parents={_published_name(parent): made[parent].digest for parent in parents},
         versions={library: library_version(library) or "" for library in code_of(stage.config).libraries},
         seed=plan.recipe.seed,
         host=describe_host().model_dump(mode="json"),
         details={"max_length": plan.data.max_length, **(artifact.details or {})},
     )
+
+
+def _published(stage: Stage) -> dict[str, Any]:
+    """A stage as its recipe says it, without the folders of this machine."""
+    dumped = stage.model_dump(mode="json", by_alias=True, exclude_none=True)
+    verb = dumped[stage.verb]
+    for model in (*verb.get("teacher", ()), verb.get("student", {}).get("model")):
+        if model is not None:
+            model["id"] = _published_name(model["id"])
+    return dumped
 
 
 def _published_name(parent: str) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 from torch.nn import functional
+from transformers import BertConfig, DistilBertConfig
 
-from hfcompress.distill.distilbert import to_distilbert
+from hfcompress.distill.distilbert import distilbert_config, to_distilbert
 from hfcompress.errors import InputError
 from hfcompress.models.selection import keep_layers
 from tests.models.conftest import TEXT_HEADS, inputs, make, outputs
@@ -112,6 +113,13 @@ def test_the_config_is_berts_under_distilberts_names() -> None:
     assert (config.pad_token_id, config.max_position_embeddings, config.vocab_size) == (5, 64, 60)
     assert (config.id2label, config.label2id) == ({0: "a", 1: "b"}, {"a": 0, "b": 1})
     assert config.problem_type == "multi_label_classification"
+
+
+def test_half_of_bert_base_has_the_config_of_the_published_distilbert() -> None:
+    made = distilbert_config(BertConfig(num_hidden_layers=6)).to_dict()
+    published = DistilBertConfig().to_dict()
+    differ = {name for name in published if made.get(name) != published[name]}
+    assert differ == {"seq_classif_dropout"}  # 0.2 there; here that of the BERT
 
 
 @pytest.mark.parametrize("given, expected", [(None, 0.3), (0.0, 0.0), (0.5, 0.5)])

@@ -48,6 +48,7 @@ def test_equal_input_gives_an_equal_key(data: Data) -> None:
         DistillConfig(),
         DistillConfig(temperature=3),
         DistillConfig(student=StudentConfig(keep_layers=(0, 1))),
+        DistillConfig(student=StudentConfig(config={"hidden_size": 16})),
         ExportConfig(),
         QuantizeConfig(),
     ],
@@ -104,6 +105,13 @@ def test_a_patch_release_of_a_library_does_not_count_and_a_minor_one_does(
 
     assert at("4.57.6") == at("4.57.7")
     assert at("4.57.6") != at("4.58.0")
+
+
+def test_the_students_checkpoint_counts_by_its_digest_and_not_by_its_name(data: Data) -> None:
+    here, there = (DistillConfig(student=StudentConfig(model={"id": name})) for name in ("a/b", "/elsewhere/b"))
+    assert key(here, data) == key(there, data)
+    digests = [{**INPUTS, "student": letter * 64} for letter in "bc"]
+    assert len({key(here, data, inputs=inputs) for inputs in (INPUTS, *digests)}) == 3
 
 
 def test_allowing_a_slower_int8_changes_its_gate_and_not_its_graph(data: Data) -> None:

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from hfcompress.errors import InputError
+from hfcompress.pipeline.build import Made, Options, build, key_of, outside
 from hfcompress.pipeline.dry_run import plan_recipe
+from hfcompress.pipeline.folder import RunFolder
 from hfcompress.pipeline.plan import estimate_bytes, make_plan
 from hfcompress.pipeline.run import run_recipe
+from hfcompress.progress import SILENT
 from hfcompress.recipe import parse_recipe
 from tests import tiny
 
@@ -102,6 +105,35 @@ def a_family_without_an_entry(recipe: dict[str, Any], tmp: Path) -> None:
     recipe["model"] = edit_config(Path(recipe["model"]), tmp / "model", model_type="convbert")
 
 
+def a_layer_that_an_earlier_student_lost(recipe: dict[str, Any], tmp: Path) -> None:
+    recipe["stages"]["smaller"] = {"distill": {"student": {"keep_layers": [0, 3]}}}
+
+
+def a_config_of_another_family(recipe: dict[str, Any], tmp: Path) -> None:
+    recipe["stages"]["student"]["distill"]["student"] = {"config": {"embed_dim": 16}}
+
+
+def a_config_that_gives_no_model(recipe: dict[str, Any], tmp: Path) -> None:
+    recipe["stages"]["student"]["distill"]["student"] = {"config": {"hidden_size": 33}}
+
+
+def a_distilbert_of_an_electra(recipe: dict[str, Any], tmp: Path) -> None:
+    recipe["model"] = edit_config(Path(recipe["model"]), tmp / "model", model_type="electra")
+    recipe["stages"]["student"]["distill"]["student"] = {"architecture": "distilbert"}
+
+
+def a_checkpoint_with_another_vocabulary(recipe: dict[str, Any], tmp: Path) -> None:
+    a_teacher_with_another_vocabulary(recipe, tmp)
+    named = recipe["stages"]["student"]["distill"].pop("teacher")
+    recipe["stages"]["student"]["distill"]["student"] = {"model": named}
+
+
+def a_checkpoint_that_is_a_pickle(recipe: dict[str, Any], tmp: Path) -> None:
+    folder = tiny.save_bert(tmp / "other")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    recipe["stages"]["student"]["distill"]["student"] = {"model": str(folder)}
+
+
 def a_teacher_with_other_labels(recipe: dict[str, Any], tmp: Path) -> None:
     labels = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
     recipe["stages"]["student"]["distill"]["teacher"] = str(tiny.save_bert(tmp / "other", head=True, **labels))
@@ -133,7 +165,13 @@ BAD: dict[Change, str] = {
     a_pickle: r"weights as a pickle \(pytorch_model\.bin\) and no safetensors.*save_pretrained",
     remote_code: r"asks to run its own code \(modeling\.Own\).*--trust-remote-code",
     no_tokenizer: r"holds no tokenizer that can be loaded",
-    a_layer_that_is_not_there: r"asks for layer 4, but the model has 4 layers \(0 to 3\)",
+    a_layer_that_an_earlier_student_lost: r"stages\.smaller: keep_layers asks for layer 3, but the model has 2 layers",
+    a_config_of_another_family: r"stages\.student: student\.config names 'embed_dim', .*config of bert",
+    a_config_that_gives_no_model: r"stages\.student: there is no bert of this config: .*not a multiple",
+    a_distilbert_of_an_electra: r"stages\.student: architecture: distilbert needs a BERT, got the family 'electra'",
+    a_checkpoint_with_another_vocabulary: r"student's checkpoint .* does not fit `from`: .*other vocabularies",
+    a_checkpoint_that_is_a_pickle: r"weights as a pickle",
+    a_layer_that_is_not_there: r"stages\.student: keep_layers asks for layer 4, but the model has 4 layers \(0 to 3\)",
     a_family_without_an_entry: r"the family 'convbert'.*architectures\.py",
     a_teacher_with_other_labels: r"label their outputs differently: .* has bad, good, the student negative, positive",
     a_teacher_with_another_vocabulary: r"does not fit the student: their tokenizers have other vocabularies",
@@ -176,3 +214,55 @@ def test_guessed_sizes_shrink_with_layers_and_int8(encoder: Path, reviews: Path)
     plan = make_plan(parse_recipe(tiny.text_recipe(encoder, reviews)))
     guesses = estimate_bytes(plan)
     assert guesses["teacher"] > guesses["student"] == guesses["onnx"] > guesses["int8"]
+
+
+def test_another_checkpoint_is_resolved_and_its_digest_is_in_the_key(recipe: dict[str, Any], tmp_path: Path) -> None:
+    keys = []
+    for seed in (1, 2, 1):
+        folder = tiny.save_bert(tmp_path / f"small-{len(keys)}", layers=2, seed=seed)
+        recipe["stages"]["student"]["distill"]["student"] = {"model": str(folder)}
+        plan = make_plan(parse_recipe(recipe))
+        made = {**outside(plan), "teacher": Made(plan.source, "a" * 64)}
+        assert plan.student_of("student") == str(folder)
+        assert plan.outside[str(folder)].path == folder
+        keys.append(key_of(plan, "student", made))
+    assert keys[0] == keys[2] != keys[1]
+
+
+def test_a_students_size_follows_from_what_it_starts_from(recipe: dict[str, Any], tmp_path: Path) -> None:
+    small = tiny.save_bert(tmp_path / "small", layers=1, head=True)
+    sizes = {}
+    for name, says in {
+        "whole": {},
+        "layers": {"keep_layers": [0, 2]},
+        "checkpoint": {"model": str(small)},
+        "narrower": {"config": {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1}},
+    }.items():
+        recipe["stages"]["student"]["distill"]["student"] = says
+        sizes[name] = estimate_bytes(make_plan(parse_recipe(recipe)))["student"]
+    assert sizes["whole"] > sizes["layers"] > sizes["checkpoint"] > sizes["narrower"]
+    assert sizes["checkpoint"] == pytest.approx((small / "model.safetensors").stat().st_size, rel=0.1)
+
+
+def test_a_checkpoint_that_another_stage_made_is_trained(recipe: dict[str, Any], tmp_path: Path) -> None:
+    step = {"max_steps": 1, "per_device_train_batch_size": 8, "bf16": False}
+    small = tiny.save_bert(tmp_path / "small", layers=1)
+    outsider = tiny.save_bert(tmp_path / "outsider", head=True)
+    recipe["stages"] = {
+        "teacher": {"finetune": {"training": step}},
+        "small": {"distill": {"student": {"model": str(small)}, "training": step}},
+        "again": {
+            "from": "teacher",
+            "distill": {"student": {"model": "small"}, "teacher": str(outsider), "training": step},
+        },
+    }
+    plan = make_plan(parse_recipe(recipe))
+    made = outside(plan)
+    for name in plan.order:
+        made[name] = build(plan, name, made, RunFolder(tmp_path / "run"), Options(), SILENT)
+    for name, teacher in {"small": "teacher", "again": "outsider"}.items():
+        folder = made[name].artifact.path
+        assert json.loads((folder / "config.json").read_text())["num_hidden_layers"] == 1
+        manifest = (folder / "manifest.json").read_text()
+        assert set(json.loads(manifest)["parents"]) == {"teacher", "small", teacher}
+        assert str(tmp_path) not in manifest, "folders of this machine stay here"
