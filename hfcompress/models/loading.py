@@ -15,6 +15,7 @@ from hfcompress.recipe.tasks import TaskName
 from hfcompress.tasks import get_task
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 
@@ -81,14 +82,17 @@ def check_head(folder: Path, task: TaskName) -> None:
         )
 
 
-def save_model(model: PreTrainedModel, processor: Any, folder: Path) -> None:
-    """Write weights (safetensors), config and processor, so that the folder stands on its own.
+def save_model(
+    model: PreTrainedModel, processor: Any, folder: Path, weights: dict[str, torch.Tensor] | None = None
+) -> None:
+    """Write weights (safetensors; the model's own unless others are given), config and processor, so that the folder
+    stands on its own.
 
     The processor that is written gives only what the model takes: a DistilBERT made from a BERT has BERT's tokenizer,
     and Transformers' own pipelines would hand it `token_type_ids`.
     """
     with no_bars():
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=weights)
     taken = inspect.signature(type(model).forward).parameters
     named = list(getattr(processor, "model_input_names", ()))
     if any(name not in taken for name in named):

@@ -71,7 +71,7 @@ def record_logits(
 
 def write_recorded(path: Path, row_id: np.ndarray, logits: np.ndarray) -> None:
     """Keep recorded logits, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # several processes may write it at once
     with temporary.open("wb") as file:
         np.savez(file, row_id=row_id, logits=logits)
         file.flush()
