@@ -99,4 +99,10 @@ def save_model(
         processor = copy.deepcopy(processor)
         processor.model_input_names = [name for name in named if name in taken]
         getattr(processor, "init_kwargs", {})["model_input_names"] = processor.model_input_names
+    backend = getattr(processor, "backend_tokenizer", None)
+    if backend is not None:
+        # A call leaves its truncation and padding there, one that a cache of `datasets` answers leaves none: without
+        # this, equal stages would give artifacts of different digests.
+        backend.no_truncation()
+        backend.no_padding()
     processor.save_pretrained(folder)

@@ -191,9 +191,8 @@ def test_a_rank_that_is_killed_ends_the_job_within_a_minute_and_the_next_launch_
     process_of_rank(process.pid, rank).kill()
     ended = end(process)
     took = time.monotonic() - killed
-    print(f"rank {rank} killed: the job ended with {ended.code} after {took:.1f} s")
     assert ended.code == 3, ended.err
-    assert took < 60
+    assert took < 60  # 1.2 s and 1.6 s here
     resumed = run(long_recipe, tmp_path / "run", "--accelerate", "cpu2")
     assert "teacher: resumes from checkpoint-" in resumed.err
     assert_equal(weights(tmp_path / "run", "teacher"), undisturbed)
