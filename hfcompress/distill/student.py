@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hfcompress.errors import StageError
-from hfcompress.models.layers import check_layers, keep_layers
+from hfcompress.models.selection import keep_layers
 from hfcompress.recipe.stages import StudentConfig
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ def make_student(model: PreTrainedModel, config: StudentConfig) -> PreTrainedMod
         InputError: a layer that the model does not have, or an unknown family.
         StageError: DistilBERT from something that is no BERT.
     """
-    if config.keep_layers is not None:
-        check_layers(model.config, config.keep_layers)
     student = model if config.keep_layers is None else keep_layers(model, config.keep_layers)
     return to_distilbert(student) if config.architecture == "distilbert" else student
 

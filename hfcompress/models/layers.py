@@ -1,16 +1,14 @@
-"""A model with fewer layers: the chosen ones of another, with everything around them unchanged."""
+"""The encoder layers of a model, whatever its family and its head."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hfcompress.errors import InputError
 from hfcompress.models.architectures import ARCHITECTURES, Architecture
 
 if TYPE_CHECKING:
-    import torch
+    from torch import nn
     from transformers import PreTrainedModel
 
 
@@ -24,73 +22,106 @@ def architecture_of(model_type: str) -> Architecture:
     if architecture is None:
         raise InputError(
             f"hfcompress does not know where the family {model_type!r} keeps its layers; it knows "
-            f"{', '.join(sorted(ARCHITECTURES))}; add an entry to hfcompress/models/architectures.py"
+            f"{', '.join(sorted(ARCHITECTURES))}; add an entry to hfcompress/models/architectures.py, which is where "
+            "its layers are and the names of four fields of its config"
         )
     return architecture
 
 
-def check_layers(config: Any, layers: Sequence[int]) -> None:
-    """Refuse an index that the model does not have.
+def layer_count(config: Any) -> int:
+    """How many encoder layers a model of this config has; blocks of all stages where it has stages.
 
     Raises:
-        InputError: with the index and the range.
+        InputError: an unknown family.
     """
-    count = getattr(config, architecture_of(config.model_type).count)
-    beyond = [index for index in layers if not 0 <= index < count]
-    if beyond:
+    architecture = architecture_of(config.model_type)
+    found = getattr(config, architecture.count)
+    return int(found) if architecture.blocks is None else sum(found)
+
+
+def widths(config: Any) -> tuple[int, int]:
+    """Hidden size and number of attention heads.
+
+    Raises:
+        InputError: an unknown family, or one whose stages have widths of their own.
+    """
+    architecture = architecture_of(config.model_type)
+    if architecture.blocks is not None:
         raise InputError(
-            f"keep_layers asks for layer {beyond[0]}, but the model has {count} layers (0 to {count - 1}); "
-            "choose among those"
+            f"{config.model_type} has another width in each stage, so it has no one width and number of attention "
+            "heads, which `relations` and `attention` compare; use `hidden`, which compares stages"
         )
+    return int(getattr(config, architecture.width)), int(getattr(config, architecture.heads))
 
 
-def keep_layers(model: PreTrainedModel, layers: Sequence[int]) -> PreTrainedModel:
-    """A new model that has only these encoder layers of `model`, in this order; `model` is left as it is.
+def layers_of(model: PreTrainedModel) -> list[nn.Module]:
+    """The encoder layers in order; the blocks of all stages where it has stages.
+
+    Raises:
+        InputError: an unknown family, or one whose layers are one set of weights.
+    """
+    return [model.get_submodule(path) for path in layer_paths(model)]
+
+
+def projections_of(model: PreTrainedModel, layer: int) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """The modules that give the queries, keys and values of a layer, each `[N, T, width]`.
 
     Args:
         model: a model of a family in `architectures.py`.
-        layers: indices into its encoder layers.
-
-    Returns:
-        A model of the same class and mode (training or eval) with `len(layers)` layers and a config that says so. Its
-        weights are copies.
+        layer: an index into its encoder layers.
 
     Raises:
-        InputError: an unknown family, or an index out of range.
+        InputError: an unknown family, one without projections of their own, or a layer that it does not have.
     """
-    check_layers(model.config, layers)
     architecture = architecture_of(model.config.model_type)
-    config = copy.deepcopy(model.config)
-    setattr(config, architecture.count, len(layers))
-    student = type(model)(config)
-    weights = select_layers(model.state_dict(), stem_of(model, architecture), layers)
-    student.load_state_dict(weights, strict=True)
-    student.train(model.training)
-    return student
+    if not architecture.projections:
+        raise InputError(
+            f"{model.config.model_type} has no query, key and value projections that `relations` and `attention` could "
+            f"compare: {architecture.no_projections}; use `hidden`, or a teacher and a student of another family"
+        )
+    layers = layers_of(model)
+    if not 0 <= layer < len(layers):
+        raise InputError(f"layer {layer} is asked for, but the model has {len(layers)} (0 to {len(layers) - 1})")
+    modules = dict(layers[layer].named_modules())
+    for query, key, value in architecture.projections:
+        if query in modules:
+            return modules[query], modules[key], modules[value]
+    raise _wrong_entry(model, "projections", [query for query, _, _ in architecture.projections])
 
 
-def stem_of(model: PreTrainedModel, architecture: Architecture) -> str:
-    """The dotted path of the layers in this model, which has no `bert.` in front when it is a bare encoder."""
-    names = {name for name, _ in model.named_modules()}
+def layer_paths(model: PreTrainedModel) -> list[str]:
+    """The dotted path of each encoder layer in the model.
+
+    Raises:
+        InputError: an unknown family, or one whose layers are one set of weights.
+    """
+    architecture = architecture_of(model.config.model_type)
+    if architecture.place == "weights":
+        raise InputError(
+            f"the layers of {model.config.model_type} are one set of weights that is applied several times, so none of "
+            "them can be taken alone"
+        )
+    stem = _stem(model, architecture)
+    paths = [f"{stem}.{name}" for name, _ in model.get_submodule(stem).named_children()]
+    if architecture.blocks is None:
+        return paths
+    lists = [f"{path}.{architecture.blocks}" for path in paths]
+    return [f"{path}.{name}" for path in lists for name, _ in model.get_submodule(path).named_children()]
+
+
+def _stem(model: PreTrainedModel, architecture: Architecture) -> str:
+    """The dotted path of the list of layers or stages, which has no `bert.` in front when it is a bare encoder."""
+    encoder = model.base_model
+    prefix = "" if encoder is model else f"{model.base_model_prefix}."
+    modules = dict(encoder.named_modules())
     for path in architecture.layers:
-        for candidate in (path, path.split(".", 1)[1]):
-            if f"{candidate}.0" in names:
-                return candidate
-    raise InputError(
-        f"{type(model).__name__} has no layers at {' or '.join(architecture.layers)}; correct its entry in "
+        if path in modules:
+            return prefix + path
+    raise _wrong_entry(model, "layers", architecture.layers)
+
+
+def _wrong_entry(model: PreTrainedModel, what: str, paths: Any) -> InputError:
+    return InputError(
+        f"{type(model).__name__} has no {what} at {' or '.join(paths)}; correct the entry {model.config.model_type!r} in "
         "hfcompress/models/architectures.py"
     )
-
-
-def select_layers(weights: Mapping[str, torch.Tensor], stem: str, layers: Sequence[int]) -> dict[str, torch.Tensor]:
-    """The state dict of the smaller model: layer `layers[i]` under the name of layer i, all else as it is."""
-    place = {old: new for new, old in enumerate(layers)}
-    selected: dict[str, torch.Tensor] = {}
-    for name, tensor in weights.items():
-        if not name.startswith(f"{stem}."):
-            selected[name] = tensor
-            continue
-        index, _, rest = name.removeprefix(f"{stem}.").partition(".")
-        if int(index) in place:
-            selected[f"{stem}.{place[int(index)]}.{rest}"] = tensor
-    return selected

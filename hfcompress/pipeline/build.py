@@ -122,7 +122,7 @@ def build(
         shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
     with writing(folder.artifact(name)) as out:
-        run = Run(name, plan.data, plan.recipe.seed, out, work, progress)
+        run = Run(name, plan.data, plan.recipe.seed, out, work, progress, folder.teacher_cache)
         with lead.training(name, key, made) if plan.recipe.stages[name].config.trains else nullcontext():
             artifact = run_named(plan, name, made, run)
         files = hash_folder(out)

@@ -41,6 +41,11 @@ class RunFolder:
         """Checkpoints of one stage key."""
         return self.root / "work" / f"{name}-{key[:16]}"
 
+    @property
+    def teacher_cache(self) -> Path:
+        """What teachers said to the training rows, a folder for each key; kept for further runs."""
+        return self.root / "teacher_cache"
+
     def predictions(self, name: str, split: Split) -> Path:
         """The outputs of an artifact for every row of a split."""
         return self.root / "predictions" / f"{name}-{split}.parquet"

@@ -59,7 +59,8 @@ def _train(plan: Plan, folder: RunFolder, order: dict[str, Any]) -> None:
         )
     # What a stage writes into `out` is rank 0's to keep: here it goes into a folder that is thrown away.
     with TemporaryDirectory(prefix="hfcompress-") as out:
-        run_named(plan, name, made, Run(name, plan.data, plan.recipe.seed, Path(out), folder.work(name, key)))
+        work, cache = folder.work(name, key), folder.teacher_cache
+        run_named(plan, name, made, Run(name, plan.data, plan.recipe.seed, Path(out), work, teacher_cache=cache))
 
 
 def _made(plan: Plan, folder: RunFolder, digests: dict[str, str]) -> dict[str, Made]:

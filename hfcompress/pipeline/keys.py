@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
+from hfcompress.artifact import sha256_of
 from hfcompress.distributed.world import world_size
 from hfcompress.host import describe_host
 from hfcompress.pipeline.dispatch import code_of
@@ -40,11 +39,6 @@ def stage_key(config: StageConfig, data: Data, seed: int, inputs: Mapping[str, s
             "machine": _machine(config),
         }
     )
-
-
-def sha256_of(value: Any) -> str:
-    """sha256 of the canonical JSON of plain data."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def library_version(distribution: str) -> str | None:

@@ -12,7 +12,8 @@ from hfcompress.artifact import Artifact, digest_of, model_bytes
 from hfcompress.errors import DataError, InputError, ModelError
 from hfcompress.extras import require
 from hfcompress.models.folder import check_safe, files_of, label_names, read_config, resolve, task_of
-from hfcompress.models.layers import architecture_of, check_layers
+from hfcompress.models.layers import architecture_of
+from hfcompress.models.selection import with_layers
 from hfcompress.pipeline.dispatch import code_of
 from hfcompress.recipe.data import Split
 from hfcompress.recipe.graph import inputs_of, stage_order
@@ -168,7 +169,7 @@ def _check_student_layers(plan: Plan) -> None:
             architecture = architecture_of(config["model_type"])
             known.setdefault(source, int(config[architecture.count]))
             facts = SimpleNamespace(model_type=config["model_type"], **{architecture.count: known[source]})
-            check_layers(facts, chosen)
+            with_layers(facts, chosen)
             known[name] = len(chosen)
         elif source in known:
             known[name] = known[source]

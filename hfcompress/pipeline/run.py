@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hfcompress.artifact import model_bytes
+from hfcompress.artifact import model_bytes, sha256_of
 from hfcompress.benchmark.session import Timings
 from hfcompress.benchmark.size import integer_operators, parameters
 from hfcompress.benchmark.summary import speed_of
@@ -18,7 +18,6 @@ from hfcompress.pipeline.build import Made, Options, build, outside
 from hfcompress.pipeline.folder import RunFolder
 from hfcompress.pipeline.follow import follow
 from hfcompress.pipeline.gates import Evidence, judge, reference_of, unpublishable
-from hfcompress.pipeline.keys import sha256_of
 from hfcompress.pipeline.lead import Lead, leading
 from hfcompress.pipeline.plan import Plan, make_plan, needed_bytes
 from hfcompress.pipeline.predictions import Predictions, predict_split, read_predictions, write_predictions

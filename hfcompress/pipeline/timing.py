@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hfcompress.artifact import Artifact
+from hfcompress.artifact import Artifact, sha256_of
 from hfcompress.benchmark.session import Cell, Subject, Timings, time_interleaved
 from hfcompress.host import default_threads, describe_host, host_id
 from hfcompress.pipeline.build import Made
-from hfcompress.pipeline.keys import sha256_of
 from hfcompress.progress import Progress
 from hfcompress.recipe.data import BenchmarkConfig, Split
 from hfcompress.recipe.tasks import TASKS

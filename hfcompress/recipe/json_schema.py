@@ -35,9 +35,11 @@ def _models(base: type[Schema]) -> list[type[Schema]]:
 
 
 def _describe_(part: dict[str, Any], model: type[Schema]) -> None:
-    summary, attributes = _read_docstring(inspect.getdoc(model) or "")
-    part["description"] = summary
-    for name, text in attributes.items():
+    part["description"], _ = _read_docstring(inspect.getdoc(model) or "")
+    described: dict[str, str] = {}
+    for kind in reversed(model.__mro__):  # a field may be described where it is inherited from
+        described |= _read_docstring(inspect.getdoc(kind) or "")[1]
+    for name, text in described.items():
         if name in part["properties"]:
             part["properties"][name]["description"] = text
 

@@ -1,15 +1,23 @@
 """What a student may be pulled towards beside the labels: the words of a recipe, of `DistillationArguments`, and of
 `--config` files alike.
 
-A new objective is a config here, a class in `training/objectives.py`, and a field in `DistillConfig` and
-`DistillationArguments`.
+A new objective is a config and a field of `DistillationObjectives` here, a field of `DistillationArguments`, and a
+class in `training/layer_objectives.py` or beside it, with its arm in `training/distillation_loss.py`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
 
 from hfcompress.recipe.schema import Schema
 
@@ -20,8 +28,26 @@ TeacherChoice = Literal["average", "best"]
 #: The parts of the loss, which are also the keys of `schedules` and, with `loss_` in front, of the logs.
 Part = Literal["kl", "label", "hidden", "relations", "attention"]
 
+#: The parts that compare layers.
+LOOK_INSIDE: tuple[Part, ...] = ("hidden", "relations", "attention")
+
+
+def _layer_map(value: Any) -> Any:
+    """One message in place of one for each member of the union."""
+    if value in ("uniform", "last"):
+        return value
+    if isinstance(value, dict) and value and all(_is_layer(part) for pair in value.items() for part in pair):
+        return {int(ours): int(theirs) for ours, theirs in value.items()}
+    raise ValueError(f"should be uniform, last, or student's layers to teacher's ({{0: 1, 1: 3}}), got {value!r}")
+
+
+def _is_layer(value: Any) -> bool:
+    # Keys of JSON are strings.
+    return not isinstance(value, bool) and str(value).isdecimal()
+
+
 #: Student's layer -> teacher's layer, both from 0; or `uniform` (spread evenly, the last to the last), or `last`.
-LayerMap = Literal["uniform", "last"] | Annotated[dict[NonNegativeInt, NonNegativeInt], Field(min_length=1)]
+LayerMap = Annotated[Literal["uniform", "last"] | dict[NonNegativeInt, NonNegativeInt], BeforeValidator(_layer_map)]
 
 
 class HiddenConfig(Schema):

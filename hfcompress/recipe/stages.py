@@ -8,8 +8,9 @@ from __future__ import annotations
 from types import NoneType
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from hfcompress.recipe.objectives import LOOK_INSIDE, DistillationObjectives
 from hfcompress.recipe.schema import ModelRef, ModelSource, Schema
 from hfcompress.recipe.training import Training
 
@@ -78,17 +79,16 @@ class StudentConfig(Schema):
         return self
 
 
-class DistillConfig(VerbConfig):
-    """Train a student towards a teacher's logits and the labels.
-
-    The loss is `kl_weight` x T^2 x KL(teacher || student) + `label_weight` x cross-entropy (Hinton et al. 2015).
+class DistillConfig(VerbConfig, DistillationObjectives):
+    """Train a student towards one or several teachers and the labels. For what it learns see `DistillationObjectives`.
 
     Attributes:
-        teacher: a stage, a local folder or a Hub id; default: `from`.
+        teacher: stages, local folders or Hub ids; default: `from`.
         student: what the student starts from.
-        temperature: T of the soft targets.
-        kl_weight: weight of the first term; 0 leaves it out.
-        label_weight: weight of the second term; 0 leaves it out.
+        teacher_cache: `on` asks each teacher once about every row and keeps its outputs in the run folder; `off` asks
+            it at each step; `auto` is `on` where that is cheaper: more than one epoch of rows that are the same in
+            each, and no part of the loss that looks into the teacher.
+        teacher_cache_top_k: keep the likeliest classes of each token and the mass of the others, in place of all.
         training: arguments of `transformers.TrainingArguments`.
     """
 
@@ -99,21 +99,30 @@ class DistillConfig(VerbConfig):
 
     teacher: Annotated[
         tuple[ModelSource, ...],
-        Field(max_length=1),
-        BeforeValidator(
-            _tuple_from_one, json_schema_input_type=ModelSource | Annotated[list[ModelSource], Field(max_length=1)]
-        ),
+        BeforeValidator(_tuple_from_one, json_schema_input_type=ModelSource | list[ModelSource]),
     ] = ()
     student: StudentConfig = StudentConfig()
-    temperature: PositiveFloat = 2.0
-    kl_weight: NonNegativeFloat = 0.9
-    label_weight: NonNegativeFloat = 0.1
+    teacher_cache: Literal["auto", "on", "off"] = "auto"
+    teacher_cache_top_k: PositiveInt | None = None
     training: Training = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _has_an_objective(self) -> DistillConfig:
-        if self.kl_weight == 0 and self.label_weight == 0:
-            raise ValueError("kl_weight and label_weight are both 0: nothing would be learned; give one a weight")
+    def _parts_fit(self) -> DistillConfig:
+        if not self.parts():
+            raise ValueError("all weights are 0: nothing would be learned; give kl_weight or label_weight a value")
+        looks_inside = [part for part in self.parts() if part in LOOK_INSIDE]
+        several = max(1, len(self.teacher))
+        if self.teacher_weights is not None and len(self.teacher_weights) != several:
+            raise ValueError(f"teacher_weights should hold {several}, one for each teacher, got {self.teacher_weights}")
+        if looks_inside and several > 1:
+            raise ValueError(
+                f"{' and '.join(looks_inside)} look into the layers of one teacher, and {several} are named"
+            )
+        if looks_inside and self.teacher_cache == "on":
+            raise ValueError(
+                f"{' and '.join(looks_inside)} look into the teacher's layers, which teacher_cache does not keep; "
+                "set it to off, or leave it out"
+            )
         return self
 
 

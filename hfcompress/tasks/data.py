@@ -10,7 +10,7 @@ import numpy as np
 
 from hfcompress.errors import DataError
 from hfcompress.recipe.data import Split
-from hfcompress.tasks.base import Task
+from hfcompress.tasks.base import Collate, Task
 from hfcompress.tasks.dataset import Rows
 from hfcompress.tasks.labels import Labels
 
@@ -69,11 +69,15 @@ class Data:
 
     def batches(self, prepared: Dataset, processor: Any, size: int) -> Iterator[dict[str, np.ndarray]]:
         """Batches of at most `size` rows, longest rows first where rows have a length, padded to their longest row."""
-        collate = self.task.collate(processor)
-        order = np.arange(len(prepared))
-        if "length" in prepared.column_names:
-            order = np.argsort(-np.asarray(prepared["length"]), kind="stable")
-        for start in range(0, len(order), size):
-            rows = prepared[order[start : start + size]]
-            names = list(rows)
-            yield collate([{name: rows[name][i] for name in names} for i in range(len(rows[names[0]]))])
+        return length_sorted_batches(prepared, self.task.collate(processor), size)
+
+
+def length_sorted_batches(prepared: Dataset, collate: Collate, size: int) -> Iterator[dict[str, np.ndarray]]:
+    """Batches of at most `size` rows; see `Data.batches`."""
+    order = np.arange(len(prepared))
+    if "length" in prepared.column_names:
+        order = np.argsort(-np.asarray(prepared["length"]), kind="stable")
+    for start in range(0, len(order), size):
+        rows = prepared[order[start : start + size]]
+        names = list(rows)
+        yield collate([{name: rows[name][i] for name in names} for i in range(len(rows[names[0]]))])

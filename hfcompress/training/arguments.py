@@ -1,32 +1,64 @@
-"""`DistillationArguments`: `TrainingArguments` with a temperature, the weights of the parts, and safer defaults."""
+"""`DistillationArguments`: `TrainingArguments` with what a student learns from, and safer defaults."""
 
 from __future__ import annotations
 
-import math
+import json
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+from pydantic import ValidationError
 from transformers import TrainingArguments
 from transformers.training_args import OptimizerNames
 
 from hfcompress.errors import InputError
+from hfcompress.recipe.objectives import DistillationObjectives
+
+#: What a model without a teacher learns from.
+LABELS_ONLY = DistillationObjectives(kl_weight=0, label_weight=1)
+
+#: The fields of ours that are objectives.
+_OBJECTIVES = tuple(DistillationObjectives.model_fields)
 
 
 @dataclass
 class DistillationArguments(TrainingArguments):  # type: ignore[misc]  # Transformers is untyped
     """What `DistillationTrainer` needs beside `TrainingArguments`; also a dataclass for `HfArgumentParser`.
 
-    The loss is `kl_weight` · KL + `label_weight` · task loss; a part whose weight is 0 is not computed. Without a
-    teacher the loss is the task loss and the weights are not used.
+    The loss is the weighted sum of the parts that `hfcompress.recipe.objectives.DistillationObjectives` describes field
+    by field; a part whose weight is 0 is not computed. Without a teacher the loss is the task loss and the weights are
+    not used. `hidden`, `relations`, `attention` and `schedules` take a mapping, or on a command line its JSON.
 
     Raises:
-        InputError: a temperature that is not positive, weights that are negative or all 0, fewer than two kept
+        InputError: a value that `DistillationObjectives` refuses, weights that are all 0, fewer than two kept
             checkpoints, or an argument of Transformers that would break distillation or exact resume in silence.
     """
 
     temperature: float = field(default=2.0, metadata={"help": "Softens both distributions before the KL; > 0."})
-    kl_weight: float = field(default=0.9, metadata={"help": "Weight of the KL to the teacher; >= 0."})
+    kl_weight: float = field(default=0.9, metadata={"help": "Weight of the comparison with the teacher; >= 0."})
     label_weight: float = field(default=0.1, metadata={"help": "Weight of the task's own loss; >= 0."})
+    soft_loss: str | None = field(
+        default=None, metadata={"help": "forward_kl, reverse_kl, jsd, mse or cosine; default: what suits the task."}
+    )
+    beta: float = field(default=0.5, metadata={"help": "Of jsd: 0 is the forward KL, 1 the reverse."})
+    hidden: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": 'Hidden states, as JSON: {"weight": 1, "loss": "mse", "layers": "uniform"}.'}
+    )
+    relations: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "MiniLMv2's self-attention relations, as JSON: {} takes the defaults."}
+    )
+    attention: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "TinyBERT's attention scores, as JSON: {} takes the defaults."}
+    )
+    schedules: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": 'Weights that move, as JSON: {"kl": {"end": 0.1, "shape": "linear"}}.'}
+    )
+    teacher_weights: list[float] | None = field(
+        default=None, metadata={"help": "One weight for each teacher; default: equal ones."}
+    )
+    teacher_choice: str = field(
+        default="average", metadata={"help": "average of several teachers, or for each row the best by its label."}
+    )
     length_grouped: bool = field(
         default=True,
         metadata={"help": "Batch rows of like length, where the dataset has a length column; resumes exactly."},
@@ -49,7 +81,9 @@ class DistillationArguments(TrainingArguments):  # type: ignore[misc]  # Transfo
     )
 
     def __post_init__(self) -> None:
-        _check_loss(self.temperature, kl_weight=self.kl_weight, label_weight=self.label_weight)
+        for name in ("hidden", "relations", "attention", "schedules"):
+            setattr(self, name, _parsed(name, getattr(self, name)))
+        self.objectives = _objectives({name: getattr(self, name) for name in _OBJECTIVES})
         _check_limit(self.save_total_limit)
         self._check_inherited()
         # Without an accelerator there is nothing to pin memory for, and torch warns at every epoch.
@@ -82,14 +116,27 @@ class DistillationArguments(TrainingArguments):  # type: ignore[misc]  # Transfo
             raise InputError(f"{given} does not resume exactly after a stop; use length_grouped=True instead")
 
 
-def _check_loss(temperature: float, **weights: float) -> None:
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise InputError(f"temperature should be a number above 0, got {temperature}; 1 to 8 is usual")
-    for name, weight in weights.items():
-        if not (math.isfinite(weight) and weight >= 0):
-            raise InputError(f"{name} should be 0 or more, got {weight}; 0 turns that part of the loss off")
-    if not any(weights.values()):
-        raise InputError(f"{' and '.join(weights)} are all 0, so there is nothing to learn; give one a weight above 0")
+def _parsed(name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise InputError(f"{name} should be a mapping or its JSON, got {value!r}: {error}") from error
+
+
+def _objectives(fields: dict[str, Any]) -> DistillationObjectives:
+    given = {name: value for name, value in fields.items() if value is not None}
+    try:
+        config = DistillationObjectives.model_validate(given)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}" for e in error.errors())
+        raise InputError(f"these arguments of distillation cannot be used: {faults}") from error
+    if not config.parts():
+        raise InputError(
+            "kl_weight, label_weight and all others are 0, so there is nothing to learn; give one a weight above 0"
+        )
+    return config
 
 
 def _check_limit(save_total_limit: int | None) -> None:

@@ -1,27 +1,39 @@
-"""A frozen teacher, and which of a batch's inputs a model takes."""
+"""Frozen teachers: one, or several as one."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from hfcompress.errors import InputError
+from hfcompress.models.layers import projections_of
+from hfcompress.recipe.objectives import TeacherChoice
+from hfcompress.training.answers import Answer, ProjectionRecorder, Wants, ask, unlabelled_inputs_of
+from hfcompress.training.heads import head_of
+
+_NOTHING = Wants()
 
 
 class Teacher:
     """A `PreTrainedModel` that is only asked: in eval mode, without gradients.
 
     Takes the model over: it is frozen in place, and must not be trained elsewhere at the same time.
+
+    Attributes:
+        model: the frozen model.
+        autocast: the dtype that it computes in; None: that of its weights.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, autocast: torch.dtype | None = None) -> None:
         self.model = model.eval().requires_grad_(False)
+        self.autocast = autocast
+        self._recorder: ProjectionRecorder | None = None
+        self._recorded: frozenset[int] = frozenset()
 
     @property
     def name(self) -> str:
@@ -34,38 +46,123 @@ class Teacher:
         return self
 
     @torch.no_grad()
-    def logits(self, batch: Mapping[str, Any]) -> Tensor:
-        """The logits `[rows, ..., C]` for the inputs in `batch` that the teacher takes (labels are not shown to it)."""
-        inputs = inputs_of(self.model, batch)
-        inputs.pop("labels", None)
-        logits: Tensor = self.model(**inputs).logits
-        return logits
+    def answer(self, batch: Mapping[str, Any], wants: Wants = _NOTHING) -> Answer:
+        """What the teacher says to the inputs in `batch` that it takes (labels are not shown to it)."""
+        if wants.projections != self._recorded:
+            self._record(wants.projections)
+        with self._autocast():
+            return ask(self.model, unlabelled_inputs_of(self.model, batch), wants, self._recorder)
 
     def check_matches(self, student: PreTrainedModel) -> None:
-        """Refuse a student whose logits do not mean what the teacher's mean.
+        """Refuse a student whose outputs do not mean what the teacher's mean, or that has nothing to learn from it.
 
         Raises:
-            InputError: they share parameters, differ in labels or vocabulary, or do not classify.
+            InputError: they share parameters, are equal, have different heads, or differ in labels or vocabulary.
         """
         _check_separate(self, student)
+        _check_heads(self, student)
         _check_labels(self, student)
         _check_vocabulary(self, student)
-        _check_classifies(student)
+        _check_different(self, student)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.autocast is None:
+            return nullcontext()
+        return torch.autocast(self.model.device.type, dtype=self.autocast)
+
+    def _record(self, layers: frozenset[int]) -> None:
+        if self._recorder is not None:
+            self._recorder.close()
+        modules = {layer: projections_of(self.model, layer) for layer in sorted(layers)}
+        self._recorder, self._recorded = ProjectionRecorder(modules), layers
 
 
-def inputs_of(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
-    """What of `batch` the `forward` of `model` names, as a new dict.
+class Teachers(Teacher):
+    """Several teachers that answer as one.
 
-    Batches hold the union of what student and teacher take, and more (`row_id`). A `**kwargs` names nothing.
+    `average`: the mean of their outputs, weighted. `best`: for each row the outputs of the teacher with the smallest
+    loss to the row's label (You et al. 2017 average; the choice by label follows Ruder et al. 2017); rows without a
+    label get the mean.
+
+    Args:
+        teachers: two or more.
+        weights: one for each, of any sum; default: equal ones.
+        choice: `average` or `best`.
+
+    Raises:
+        InputError: weights of another number.
     """
-    # From the class: accelerate replaces `forward` on the instance by a wrapper that names nothing.
-    names = _parameters(type(model).forward)
-    return {name: value for name, value in batch.items() if name in names}
 
+    def __init__(
+        self, teachers: Sequence[Teacher], weights: Sequence[float] | None = None, choice: TeacherChoice = "average"
+    ) -> None:
+        if weights is not None and len(weights) != len(teachers):
+            raise InputError(f"{len(teachers)} teachers have {len(weights)} teacher_weights; give one for each")
+        self.teachers = list(teachers)
+        self.choice = choice
+        total = sum(weights or [1.0] * len(teachers))
+        self.weights = [weight / total for weight in weights or [1.0] * len(teachers)]
 
-@cache
-def _parameters(forward: Callable[..., Any]) -> frozenset[str]:
-    return frozenset(inspect.signature(forward).parameters) - {"self"}
+    @property
+    def name(self) -> str:
+        """The names of all."""
+        return " and ".join(teacher.name for teacher in self.teachers)
+
+    @property
+    def autocast(self) -> torch.dtype | None:
+        """The dtype that they compute in."""
+        return self.teachers[0].autocast
+
+    @autocast.setter
+    def autocast(self, dtype: torch.dtype | None) -> None:
+        for teacher in self.teachers:
+            teacher.autocast = dtype
+
+    def to(self, device: torch.device | str) -> Teachers:
+        """Move all of them."""
+        for teacher in self.teachers:
+            teacher.to(device)
+        return self
+
+    @torch.no_grad()
+    def answer(self, batch: Mapping[str, Any], wants: Wants = _NOTHING) -> Answer:
+        """What they say together.
+
+        Raises:
+            InputError: something of the way to the outputs is wanted: layers of several models have no mean.
+        """
+        if wants != _NOTHING:
+            raise InputError("hidden, relations and attention need one teacher; name one, or leave these parts out")
+        answers = [teacher.answer(batch).outputs for teacher in self.teachers]
+        names = [name for name, value in answers[0].items() if isinstance(value, Tensor)]
+        mean = {name: self._mean([outputs[name] for outputs in answers]) for name in names}
+        return Answer(mean if self.choice == "average" else self._best(answers, mean, batch))
+
+    def check_matches(self, student: PreTrainedModel) -> None:
+        """Every one of them must match."""
+        for teacher in self.teachers:
+            teacher.check_matches(student)
+        self._head = head_of(student)
+
+    def _mean(self, values: Sequence[Tensor]) -> Tensor:
+        return torch.stack([weight * value for weight, value in zip(self.weights, values, strict=True)]).sum(0)
+
+    def _best(
+        self, answers: Sequence[Mapping[str, Any]], mean: dict[str, Tensor], batch: Mapping[str, Any]
+    ) -> dict[str, Tensor]:
+        labelled = self._head.labelled(batch)
+        if labelled is None:
+            return mean
+        count = len(labelled)
+        losses = torch.stack([self._head.label_losses(outputs, batch, 0.0).view(count, -1) for outputs in answers])
+        best = losses.sum(-1).argmin(0)
+        known = labelled.view(count, -1).any(-1)
+        rows = torch.arange(count, device=best.device)
+        chosen = {name: torch.stack([outputs[name] for outputs in answers])[best, rows] for name in mean}
+        return {
+            name: torch.where(known.view(-1, *[1] * (value.dim() - 1)), value, mean[name])
+            for name, value in chosen.items()
+        }
 
 
 def _name(model: PreTrainedModel) -> str:
@@ -79,6 +176,14 @@ def _check_separate(teacher: Teacher, student: PreTrainedModel) -> None:
         raise InputError(
             f"teacher and student share {len(shared)} parameters ({shared[0]}, ...), and the teacher's are frozen; "
             f"load the student on its own, or copy the layers it takes from the teacher"
+        )
+
+
+def _check_heads(teacher: Teacher, student: PreTrainedModel) -> None:
+    theirs, ours = head_of(teacher.model), head_of(student)
+    if type(theirs) is not type(ours):
+        raise InputError(
+            f"teacher {teacher.name} is {theirs} and student {_name(student)} is {ours}; choose two of one task"
         )
 
 
@@ -108,11 +213,14 @@ def _check_vocabulary(teacher: Teacher, student: PreTrainedModel) -> None:
         )
 
 
-def _check_classifies(student: PreTrainedModel) -> None:
-    # A softmax over one output is always 1: its KL would be 0 for every student, without a word.
-    kind = student.config.problem_type
-    if student.config.num_labels < 2 or kind in ("regression", "multi_label_classification"):
+def _check_different(teacher: Teacher, student: PreTrainedModel) -> None:
+    if type(teacher.model) is not type(student):
+        return
+    theirs, ours = teacher.model.state_dict(), student.state_dict()
+    if theirs.keys() != ours.keys() or any(theirs[name].shape != ours[name].shape for name in ours):
+        return
+    if all(torch.equal(theirs[name].to(ours[name].device), ours[name]) for name in ours):
         raise InputError(
-            f"student {_name(student)} has {student.config.num_labels} labels and problem_type {kind}; the KL of soft "
-            f"targets needs one of several classes: train it without a teacher"
+            f"teacher {teacher.name} and student are equal, weight for weight, so there is nothing to learn from it; "
+            "give the student fewer layers (keep_layers), or choose another teacher"
         )

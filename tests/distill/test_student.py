@@ -10,7 +10,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from hfcompress.distill.student import make_student, to_distilbert
 from hfcompress.errors import InputError, StageError
-from hfcompress.models.layers import keep_layers
+from hfcompress.models.selection import keep_layers
 from hfcompress.recipe.stages import StudentConfig
 from tests.models.conftest import inputs, make, outputs
 

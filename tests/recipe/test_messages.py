@@ -96,9 +96,20 @@ _METRICS = "`accuracy`, `f1_macro`, `matthews_correlation`"
             "stages.student.distill.student: keep_layers should ascend without repetition, got [2, 1]",
         ),
         (
-            "stages/student/distill/teacher",
-            ["teacher", "source"],
-            "stages.student.distill.teacher: should hold at most 1 item, got ['teacher', 'source']",
+            "stages/student/distill/teacher_weights",
+            [1, 2],
+            "stages.student.distill: teacher_weights should hold 1, one for each teacher, got (1.0, 2.0)",
+        ),
+        (
+            "stages/student/distill/hidden",
+            {"layers": "unifrm"},
+            "stages.student.distill.hidden.layers: should be uniform, last, or student's layers to teacher's "
+            "({0: 1, 1: 3}), got 'unifrm'",
+        ),
+        (
+            "stages/student/distill/schedules",
+            {"kll": {"end": 0}},
+            "stages.student.distill.schedules.kll: unknown key; did you mean `kl`?",
         ),
         (
             "stages/student/distill/learning_rate",

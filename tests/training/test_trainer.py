@@ -12,6 +12,8 @@ from torch.nn import functional
 from transformers import PreTrainedModel, Trainer
 
 from hfcompress.errors import InputError
+from hfcompress.training import losses
+from hfcompress.training.answers import Answer, Wants
 from hfcompress.training.losses import soft_target_kl
 from hfcompress.training.sampler import LengthGroupedSampler, ShuffledSampler
 from hfcompress.training.teachers import Teacher
@@ -20,7 +22,15 @@ from tests.training.toy import VOCABULARY, collate, logged, sentence_pairs, tiny
 
 Make = Callable[..., DistillationTrainer]
 
-DOCUMENTED_HOOKS = {"__init__", "compute_loss", "_get_train_sampler", "log", "_save_checkpoint"}
+DOCUMENTED_HOOKS = {
+    "__init__",
+    "compute_loss",
+    "get_batch_samples",
+    "_get_train_sampler",
+    "log",
+    "save_model",
+    "_save_checkpoint",
+}
 
 
 def weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
@@ -35,7 +45,7 @@ def test_only_documented_hooks_of_trainer_are_overridden() -> None:
 def test_our_own_attributes_do_not_hide_those_of_trainer(trainer: Make) -> None:
     ours = set(vars(trainer(model=tiny_bert(), teacher=tiny_bert(1))))
     plain = set(vars(Trainer(model=tiny_bert(), args=trainer(model=tiny_bert()).args)))
-    assert ours - plain == {"teacher", "_parts", "_sampler_epoch"}
+    assert ours - plain == {"teacher", "_loss", "_counts", "_micro_batches", "_parts", "_sampler_epoch"}
 
 
 @pytest.mark.parametrize("teacher", [None, tiny_bert(1)], ids=["labels", "distillation"])
@@ -78,7 +88,7 @@ def test_the_loss_is_the_weighted_sum_of_kl_and_labels(trainer: Make) -> None:
     loss = training.compute_loss(student.train(), batch)
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
     logits = student(**inputs).logits
-    kl = soft_target_kl(logits, teacher(**inputs).logits, 3.0)
+    kl = soft_target_kl(logits, teacher(**inputs).logits, 3.0).mean()
     torch.testing.assert_close(loss, 0.7 * kl + 0.4 * functional.cross_entropy(logits, batch["labels"]))
 
 
@@ -101,10 +111,10 @@ def test_the_teacher_sees_its_own_inputs_although_the_student_lacks_them(trainer
     seen: list[tuple[dict[str, torch.Tensor], torch.Tensor]] = []
 
     class Watched(Teacher):
-        def logits(self, batch: Any) -> torch.Tensor:
-            logits = super().logits(batch)
-            seen.append((batch, logits))
-            return logits
+        def answer(self, batch: Any, wants: Wants = Wants()) -> Answer:  # noqa: B008 - frozen
+            answer = super().answer(batch, wants)
+            seen.append((batch, answer.outputs["logits"]))
+            return answer
 
     model = tiny_bert(1)
     trainer(model=tiny_distilbert(), teacher=Watched(model), max_steps=3).train()
@@ -176,7 +186,7 @@ def test_the_loss_goes_down_on_a_task_that_can_be_learned(trainer: Make, tmp_pat
     distillation.train()
     for training, part in ((fine_tuning, "loss"), (distillation, "loss_kl"), (distillation, "loss_label")):
         assert logged(training, part)[-1] < 0.3 * logged(training, part)[0]
-        right = Teacher(training.model).logits(batch).argmax(-1) == batch["labels"]
+        right = Teacher(training.model).answer(batch).outputs["logits"].argmax(-1) == batch["labels"]
         assert right.float().mean() > 0.9
 
 
@@ -188,3 +198,49 @@ def test_a_teacher_that_does_not_fit_is_refused_before_anything_else(trainer: Ma
 def test_a_loss_function_of_ones_own_is_refused_beside_a_teacher(trainer: Make) -> None:
     with pytest.raises(InputError, match="compute_loss_func"):
         trainer(model=tiny_bert(), teacher=tiny_bert(1), trainer_args={"compute_loss_func": lambda *_: 0})
+
+
+def test_a_weight_moves_along_its_schedule(trainer: Make) -> None:
+    training = trainer(
+        model=tiny_bert(),
+        teacher=tiny_bert(1),
+        kl_weight=0.8,
+        label_weight=0.0,
+        schedules={"kl": {"end": 0.0}, "label": {"end": 1.0, "shape": "cosine"}},
+        logging_steps=1,
+        max_steps=5,
+    )
+    training.train()
+    losses = {key: logged(training, key) for key in ("loss", "loss_kl", "loss_label")}
+    weights = zip((0.8, 0.6, 0.4, 0.2, 0.0), (0.0, 0.1464466, 0.5, 0.8535534, 1.0), strict=True)
+    expected = [
+        kl * kl_weight + label * label_weight
+        for (kl_weight, label_weight), kl, label in zip(weights, losses["loss_kl"], losses["loss_label"], strict=True)
+    ]
+    assert losses["loss"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_several_teachers_are_averaged_in_training(trainer: Make) -> None:
+    teachers = [tiny_bert(1), tiny_bert(2)]
+    student, batch = tiny_bert(), collate(list(sentence_pairs(8)))
+    training = trainer(model=student, teacher=teachers, kl_weight=1.0, label_weight=0.0, teacher_weights=[1.0, 3.0])
+    training.current_gradient_accumulation_steps = 1
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
+    one, two = (model(**inputs).logits for model in teachers)
+    expected = soft_target_kl(student(**inputs).logits, 0.25 * one + 0.75 * two, 2.0).mean()
+    torch.testing.assert_close(training.compute_loss(student.train(), batch), expected)
+
+
+@pytest.mark.parametrize("name", ["reverse_kl", "jsd", "mse"])
+def test_the_comparison_can_be_chosen(trainer: Make, name: str) -> None:
+    teacher, student, batch = tiny_bert(1), tiny_bert(), collate(list(sentence_pairs(8)))
+    training = trainer(model=student, teacher=teacher, kl_weight=1.0, label_weight=0.0, soft_loss=name, beta=0.3)
+    training.current_gradient_accumulation_steps = 1
+    inputs = {key: batch[key] for key in ("input_ids", "attention_mask", "token_type_ids")}
+    ours, theirs = student(**inputs).logits, teacher(**inputs).logits
+    expected = {
+        "reverse_kl": losses.reverse_kl(ours, theirs, 2.0),
+        "jsd": losses.generalized_jsd(ours, theirs, 2.0, 0.3),
+        "mse": losses.mse(ours, theirs),
+    }[name]
+    torch.testing.assert_close(training.compute_loss(student.train(), batch), expected.mean())

@@ -24,16 +24,18 @@ VOCABULARY = 64
 LABELS = {0: "low", 1: "high"}
 
 
-def tiny_bert(seed: int = 0, dropout: float = 0.0, **config: Any) -> BertForSequenceClassification:
-    torch.manual_seed(seed)
+def bert_config(dropout: float = 0.0, **config: Any) -> BertConfig:
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     sizes |= {"vocab_size": VOCABULARY, "max_position_embeddings": 64}
     dropouts = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-    labels = {"id2label": LABELS, "label2id": {label: index for index, label in LABELS.items()}}
     # Wide, so that two random teachers disagree and a random student is far from both.
-    return BertForSequenceClassification(
-        BertConfig(**(sizes | dropouts | labels | {"initializer_range": 0.2} | config))
-    )
+    return BertConfig(**(sizes | dropouts | {"initializer_range": 0.2} | config))
+
+
+def tiny_bert(seed: int = 0, dropout: float = 0.0, **config: Any) -> BertForSequenceClassification:
+    torch.manual_seed(seed)
+    labels = {"id2label": LABELS, "label2id": {label: index for index, label in LABELS.items()}}
+    return BertForSequenceClassification(bert_config(dropout, **(labels | config)))
 
 
 def tiny_distilbert(seed: int = 0, dropout: float = 0.0) -> DistilBertForSequenceClassification:
@@ -103,9 +105,8 @@ def tiny_trainer(
         teacher=teacher,
         args=DistillationArguments(output_dir=str(folder), **args),
         train_dataset=sentence_pairs(64) if rows is None else rows,
-        data_collator=collate,
         callbacks=callbacks,
-        **(trainer_args or {}),
+        **({"data_collator": collate} | (trainer_args or {})),
     )
 
 
