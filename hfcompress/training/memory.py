@@ -38,6 +38,11 @@ class SmallerBatch:
     gradient_accumulation_steps: int
     ran_out_at: int
 
+    @property
+    def rows(self) -> int:
+        """Rows of one device in one optimizer step."""
+        return self.per_device_train_batch_size * self.gradient_accumulation_steps
+
 
 def halve_batch(per_device_batch: int, accumulation: int) -> tuple[int, int]:
     """At most half the rows in each pass, and as many more passes that their product stays exactly.
@@ -94,7 +99,10 @@ def with_smaller_batches(
         StageError: out of memory with one row.
         SmallerBatchError: out of memory in one of several processes; the next launch goes on.
     """
-    if done := steps_down(work):
+    done = steps_down(work)
+    if done and done[-1].rows != per_device_batch * accumulation:
+        done = []  # of another training
+    if done:
         per_device_batch, accumulation = done[-1].per_device_train_batch_size, done[-1].gradient_accumulation_steps
     while True:
         try:

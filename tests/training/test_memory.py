@@ -72,6 +72,13 @@ def test_one_process_tries_again_until_it_fits_and_a_later_run_begins_there(tmp_
     assert [step.ran_out_at for step in steps_down(tmp_path)] == [16, 8, 4]
 
 
+def test_what_another_training_recorded_does_not_count(tmp_path: Path) -> None:
+    with_smaller_batches(Device(fits=8).train, 16, 1, tmp_path, lambda step: None)
+    other = Device(fits=64)
+    with_smaller_batches(other.train, 16, 2, tmp_path, pytest.fail)
+    assert other.tried == [(16, 2)]
+
+
 def test_one_row_that_does_not_fit_is_the_end(tmp_path: Path) -> None:
     device = Device(fits=0)
     with pytest.raises(StageError, match="gradient_checkpointing"):
