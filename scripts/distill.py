@@ -6,7 +6,8 @@
 
 Every field of `ModelArguments`, `DataArguments` and `hfcompress.DistillationArguments` is an option (`--help`), and a
 key of the YAML file; options win over the file. Run it again to go on from the newest intact checkpoint in
-`output_dir`; another training wants another `output_dir`. The student is left there, in a folder that stands on its own.
+`output_dir`; another training wants another `output_dir`. The student is left there, in a folder that stands on its
+own.
 
 It measures nothing and writes no manifest: `hfcompress run` does, and trains with the same code.
 """

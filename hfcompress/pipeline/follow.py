@@ -29,11 +29,13 @@ def follow(recipe: Recipe, folder: RunFolder, options: Options, world: World) ->
         SystemExit: the run has failed on rank 0, which says why.
     """
     orders = _orders(world)
-    next(orders)  # "begin", so the recipe is sound on rank 0: a fault that is found below is this machine's own
+    next(orders)  # "begin"
     show_shared(folder.root, world)
-    plan = make_plan(recipe, trust_remote_code=options.trust_remote_code)
+    plan: Plan | None = None
     for number, order in orders:
         if order["do"] == "train":
+            # The recipe is sound on rank 0, so a fault that is found here is this machine's own.
+            plan = plan or make_plan(recipe, trust_remote_code=options.trust_remote_code)
             _train(plan, folder, order)
         world.tell(f"done/{number}/{world.rank}", "")
         if order["do"] == "end":
@@ -45,6 +47,7 @@ def _orders(world: World) -> Iterator[tuple[int, dict[str, Any]]]:
     for number in itertools.count():
         order = json.loads(str(world.hear(f"order/{number}")))
         if order["do"] == "fail":
+            world.tell(f"done/{number}/{world.rank}", "")
             raise SystemExit(order["code"])
         yield number, order
 

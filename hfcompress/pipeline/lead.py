@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hfcompress.distributed.shared_folder import check_shared
 from hfcompress.distributed.world import World
-from hfcompress.errors import HfcompressError
+from hfcompress.errors import HfcompressError, StageError
 from hfcompress.pipeline.folder import RunFolder
 
 if TYPE_CHECKING:
     from hfcompress.pipeline.build import Made
     from hfcompress.results import Results
 
-#: Seconds that rank 0 waits at the end until the others have heard it; the messages may go with it.
+#: Seconds that rank 0 waits until the others have heard that the run is over; the messages may go with it.
 _FAREWELL_S = 60.0
+#: The same for a failure, of which those that are in the middle of training never hear: the launcher ends them.
+_LAST_WORD_S = 2.0
 
 
 @dataclass
@@ -53,19 +56,21 @@ class Lead:
         """
         number = self._order("train", stage=name, key=key, digests={known: one.digest for known, one in made.items()})
         yield
-        for rank in self.world.others:
-            self.world.hear(f"done/{number}/{rank}")
+        self._wait(number)
 
     def end(self, results: Results) -> None:
         """The run is over."""
-        number = self._order("end", results=results.model_dump(mode="json", by_alias=True))
-        for rank in self.world.others:
-            self.world.hear(f"done/{number}/{rank}", _FAREWELL_S)
+        self._wait(self._order("end", results=results.model_dump(mode="json", by_alias=True)), _FAREWELL_S)
 
     def fail(self, error: BaseException) -> None:
         """The run has failed, and rank 0 says why: the others end with the same code and say nothing."""
         code = error.exit_code if isinstance(error, HfcompressError) else 70
-        self._order("fail", code=code)
+        self._wait(self._order("fail", code=code), _LAST_WORD_S)
+
+    def _wait(self, number: int, within_s: float = float("inf")) -> None:
+        deadline = time.monotonic() + within_s
+        for rank in self.world.others:
+            self.world.hear(f"done/{number}/{rank}", deadline - time.monotonic())
 
     def _order(self, do: str, **details: Any) -> int:
         number = next(self._numbers)
@@ -81,5 +86,6 @@ def leading(world: World) -> Iterator[Lead]:
     try:
         yield lead
     except Exception as error:
-        lead.fail(error)
+        with suppress(StageError):  # they may be gone themselves; what is said is why this one failed
+            lead.fail(error)
         raise

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -221,3 +222,30 @@ def test_torchrun_and_accelerate_launch_start_it_too(long_recipe: Path, tmp_path
 
 
 CPU2 = ROOT / "hfcompress" / "accelerate_configs" / "cpu2.yaml"
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_two_launchers_are_two_machines_which_need_one_run_folder(
+    shared: bool, long_recipe: Path, tmp_path: Path
+) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    config = tmp_path / "two_machines.yaml"
+    fields = {"distributed_type": "MULTI_GPU", "use_cpu": True, "num_machines": 2, "num_processes": 2}
+    place = {"main_process_ip": "127.0.0.1", "main_process_port": port, "same_network": True, "rdzv_backend": "static"}
+    config.write_text(write_yaml(fields | place))
+    short = ["--set", "stages.teacher.finetune.training.max_steps=2", "--accelerate", str(config)]
+    folders = [tmp_path / "run", tmp_path / ("run" if shared else "other")]
+    machines = [
+        start(long_recipe, folder, *short, f"--launch=machine_rank={machine}") for machine, folder in enumerate(folders)
+    ]
+    first, second = (end(machine) for machine in machines)
+    if shared:
+        assert (first.code, second.code) == (0, 0), first.err + second.err
+        assert "teacher: training" in first.err
+        assert second.out == ""
+        assert weights(tmp_path / "run", "teacher")
+    else:
+        assert (first.code, second.code) == (2, 2), first.err + second.err
+        assert "is not the same for all processes: rank 1 (machine 1) cannot see what rank 0 writes there" in first.err
