@@ -18,10 +18,12 @@ class Inputs:
     Attributes:
         source: what it transforms.
         teachers: models that it learns from; empty for stages that do not distil.
+        student: what its student starts from in place of the source, where the recipe names that.
     """
 
     source: Artifact
     teachers: tuple[Artifact, ...] = ()
+    student: Artifact | None = None
 
 
 @dataclass(frozen=True)

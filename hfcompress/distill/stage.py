@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from hfcompress.artifact import Artifact
-from hfcompress.distill.student import make_student
+from hfcompress.distill.student import load_student
 from hfcompress.distill.teacher_cache import cached_teacher, what_to_keep
 from hfcompress.distributed.world import join
 from hfcompress.errors import TrainingDivergedError
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 def finetune(config: FinetuneConfig, inputs: Inputs, run: Run) -> Artifact:
     """Fine-tune the source on the labels; its head is new where the source has none for these labels."""
-    processor = _seeded_processor(inputs, run)
+    processor = _seeded_processor(inputs.source, run)
     labels = run.data.labels.names
     model = load_model(inputs.source.path, run.task, labels=labels, trust_remote_code=inputs.source.trusted)
     arguments = _arguments(run, {"kl_weight": 0.0, "label_weight": 1.0, **config.training})
@@ -42,12 +42,11 @@ def finetune(config: FinetuneConfig, inputs: Inputs, run: Run) -> Artifact:
 
 def distill(config: DistillConfig, inputs: Inputs, run: Run) -> Artifact:
     """Train a student, made from the source, towards its teachers and the labels."""
-    processor = _seeded_processor(inputs, run)
-    source = load_model(inputs.source.path, run.task, trust_remote_code=inputs.source.trusted)
-    student = make_student(source, config.student)
+    processor = _seeded_processor(inputs.student or inputs.source, run)
+    student = load_student(config.student, inputs, run)
     objectives = config.model_dump(include=set(DistillationObjectives.model_fields), exclude_none=True)
     arguments = _arguments(run, {**objectives, **config.training})
-    _carry_code(inputs.source, run)
+    _carry_code(inputs.student or inputs.source, run)
     return _train(student, _teacher(config, inputs, processor, arguments, run), processor, arguments, run)
 
 
@@ -88,11 +87,11 @@ def _carry_code(source: Artifact, run: Run) -> None:
             shutil.copy(path, run.out)
 
 
-def _seeded_processor(inputs: Inputs, run: Run) -> Any:
+def _seeded_processor(start: Artifact, run: Run) -> Any:
     import transformers
 
     transformers.set_seed(run.seed)  # a new head is drawn when the model is loaded, before the Trainer seeds
-    return run.data.task.load_processor(inputs.source.path)
+    return run.data.task.load_processor(start.path)
 
 
 def _arguments(run: Run, fields: dict[str, Any]) -> DistillationArguments:

@@ -122,6 +122,6 @@ def _stem(model: PreTrainedModel, architecture: Architecture) -> str:
 
 def _wrong_entry(model: PreTrainedModel, what: str, paths: Any) -> InputError:
     return InputError(
-        f"{type(model).__name__} has no {what} at {' or '.join(paths)}; correct the entry {model.config.model_type!r} in "
-        "hfcompress/models/architectures.py"
+        f"{type(model).__name__} has no {what} at {' or '.join(paths)}; correct the entry {model.config.model_type!r} "
+        "in hfcompress/models/architectures.py"
     )

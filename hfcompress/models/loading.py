@@ -67,6 +67,21 @@ def _head(labels: Sequence[str] | None) -> dict[str, Any]:
     }
 
 
+def load_config(folder: Path, *, trust_remote_code: bool = False) -> Any:
+    """The config of a model folder, as Transformers reads it, defaults filled in.
+
+    Raises:
+        ModelError: unsafe, or of a family that the installed Transformers does not know.
+    """
+    from transformers import AutoConfig
+
+    check_safe(folder, trust_remote_code=trust_remote_code)
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(f"the config in {folder} could not be loaded: {error}") from error
+
+
 def check_head(folder: Path, task: TaskName) -> None:
     """Refuse a model without the task's head: its answers would come from random weights.
 

@@ -35,11 +35,20 @@ def keep_layers(model: PreTrainedModel, layers: Sequence[int]) -> PreTrainedMode
         InputError: an unknown family, an index out of range, or a choice that is not sound in this family.
     """
     student = type(model)(with_layers(model.config, layers)).to(model.dtype)
+    take_out_(student, model)
     kept = [layer_paths(model)[index] for index in layers]
     renamed = dict(zip(kept, layer_paths(student), strict=True))
     student.load_state_dict(select_layers(model.state_dict(), layer_paths(model), renamed), strict=True)
     student.train(model.training)
     return student
+
+
+def take_out_(student: PreTrainedModel, model: PreTrainedModel) -> None:
+    """Take out of the student what `model` is without: a pooler that nobody reads."""
+    for ours, theirs in ((student, model), (student.base_model, model.base_model)):
+        for name, _ in list(ours.named_children()):
+            if getattr(theirs, name, None) is None:
+                setattr(ours, name, None)
 
 
 def select_layers(
@@ -162,9 +171,9 @@ def _keep_attention_kinds_(smaller: Any, config: Any, layers: Sequence[int]) -> 
             smaller.global_attn_every_n_layers = n
             return
     raise InputError(
-        f"keep_layers keeps layers of {config.model_type} that attend {_listed(wanted)}, which its config cannot say: it "
-        f"takes one number n, and layers 0, n, 2n, ... attend globally (here {every}); keep whole groups of {every}, "
-        f"such as {list(range(2 * every))[:every]}, or the first of each"
+        f"keep_layers keeps layers of {config.model_type} that attend {_listed(wanted)}, which its config cannot say: "
+        f"layers 0, n, 2n, ... attend globally, for one number n (here {every}); keep as many of each group of {every} "
+        f"(0 to {every - 1}, {every} to {2 * every - 1}, ...), its first among them"
     )
 
 

@@ -67,8 +67,8 @@ class Options:
 
 
 def outside(plan: Plan) -> dict[str, Made]:
-    """What the recipe starts from: `source`, and teachers that are no stages."""
-    models = {SOURCE: plan.source, **plan.teachers}
+    """What the recipe starts from: `source`, and other models that are no stages."""
+    models = {SOURCE: plan.source, **plan.outside}
     return {name: Made(artifact, plan.digests[name]) for name, artifact in models.items()}
 
 
@@ -76,6 +76,9 @@ def key_of(plan: Plan, name: str, made: Mapping[str, Made]) -> str:
     """The stage key, once everything that the stage takes is made."""
     inputs = {"source": made[plan.recipe.source_of(name)].digest}
     inputs |= {f"teacher {place}": made[teacher].digest for place, teacher in enumerate(plan.teachers_of(name))}
+    student = plan.student_of(name)
+    if student is not None:
+        inputs["student"] = made[student].digest
     return stage_key(plan.recipe.stages[name].config, plan.data, plan.recipe.seed, inputs)
 
 
@@ -143,7 +146,9 @@ def run_named(plan: Plan, name: str, made: Mapping[str, Made], run: Run) -> Arti
     """
     stage = plan.recipe.stages[name]
     teachers = tuple(made[teacher].artifact for teacher in plan.teachers_of(name))
-    inputs = Inputs(made[plan.recipe.source_of(name)].artifact, teachers)
+    student = plan.student_of(name)
+    start = None if student is None else made[student].artifact
+    inputs = Inputs(made[plan.recipe.source_of(name)].artifact, teachers, start)
     try:
         return run_stage(stage.config, inputs, run)
     except (RuntimeError, MemoryError, OSError) as error:
@@ -153,7 +158,7 @@ def run_named(plan: Plan, name: str, made: Mapping[str, Made], run: Run) -> Arti
 
 def _manifest(plan: Plan, name: str, made: Mapping[str, Made], key: str, artifact: Artifact) -> Manifest:
     stage, source = plan.recipe.stages[name], plan.recipe.source_of(name)
-    parents = dict.fromkeys((source, *plan.teachers_of(name)))
+    parents = dict.fromkeys((source, *plan.models_of(name)))
     return Manifest(
         name=name,
         stage=stage.verb,

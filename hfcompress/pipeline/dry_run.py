@@ -41,7 +41,7 @@ def plan_recipe(recipe: Recipe, out: Path, *, trust_remote_code: bool = False) -
     planned: list[PlannedStage] = []
     for name in plan.order:
         stage, source = recipe.stages[name], recipe.source_of(name)
-        known = {source, *plan.teachers_of(name)} <= set(made)
+        known = {source, *plan.models_of(name)} <= set(made)
         found = cached(plan, name, folder, key_of(plan, name, made)) if known else None
         if found is not None:
             made[name] = found

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
+from pydantic.main import IncEx
+
 from hfcompress.artifact import sha256_of
 from hfcompress.distributed.world import world_size
 from hfcompress.host import describe_host
@@ -15,6 +17,10 @@ from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
 from hfcompress.tasks.data import Data
 from hfcompress.training.precision import training_dtype
 
+#: What the key leaves out of a config: the names of its inputs, whose digests count, and what does not change the
+#: artifact.
+_LEFT_OUT: dict[str, IncEx | bool] = {"teacher": True, "student": {"model": True}, "allow_slower": True}
+
 
 def stage_key(config: StageConfig, data: Data, seed: int, inputs: Mapping[str, str]) -> str:
     """sha256 over everything that decides what a stage makes.
@@ -23,12 +29,12 @@ def stage_key(config: StageConfig, data: Data, seed: int, inputs: Mapping[str, s
         config: the stage's config.
         data: the run's rows; only the digests of the splits that the stage reads take part.
         seed: the recipe's seed.
-        inputs: role of each input (`source`, `teacher`) -> its digest.
+        inputs: role of each input (`source`, `teacher 0`, `student`) -> its digest, which counts in place of its name.
     """
     code = code_of(config)
     return sha256_of(
         {
-            "config": config.model_dump(mode="json", exclude={"teacher", "allow_slower"}),
+            "config": config.model_dump(mode="json", exclude=_LEFT_OUT),
             "verb": type(config).__name__,
             "task": data.task.name,
             "seed": seed,

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from hfcompress.artifact import Artifact, digest_of, model_bytes
 from hfcompress.errors import DataError, InputError, ModelError
 from hfcompress.extras import require
 from hfcompress.models.folder import check_safe, files_of, label_names, read_config, resolve, task_of
-from hfcompress.models.layers import architecture_of
-from hfcompress.models.selection import with_layers
 from hfcompress.pipeline.dispatch import code_of
+from hfcompress.pipeline.students import check_students, student_bytes
 from hfcompress.recipe.data import Split
 from hfcompress.recipe.graph import inputs_of, stage_order
 from hfcompress.recipe.recipe import SOURCE, Recipe
 from hfcompress.recipe.schema import ModelRef
-from hfcompress.recipe.stages import DistillConfig, QuantizeConfig
+from hfcompress.recipe.stages import QuantizeConfig
 from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import load_rows
@@ -40,8 +38,8 @@ class Plan:
         recipe: the recipe.
         order: stages in the order they run.
         source: the recipe's model.
-        teachers: teachers that are no stages, by their id in the recipe.
-        digests: the digest of `source` and of each of these teachers.
+        outside: teachers and students that are no stages, by their id in the recipe.
+        digests: the digest of `source` and of each of these models.
         data: the rows, with their classes.
         measures_source: whether `source` has the task's head for these classes.
     """
@@ -49,7 +47,7 @@ class Plan:
     recipe: Recipe
     order: tuple[str, ...]
     source: Artifact
-    teachers: Mapping[str, Artifact]
+    outside: Mapping[str, Artifact]
     digests: Mapping[str, str]
     data: Data
     measures_source: bool
@@ -60,14 +58,23 @@ class Plan:
         return (SOURCE, *self.order) if self.measures_source else self.order
 
     def teachers_of(self, name: str) -> tuple[str, ...]:
-        """The teachers of a stage: names of artifacts, or keys of `teachers`."""
-        return tuple(_teacher_name(teacher) for teacher in inputs_of(self.recipe, name).teachers)
+        """The teachers of a stage: names of artifacts, or keys of `outside`."""
+        return tuple(_name(teacher) for teacher in inputs_of(self.recipe, name).teachers)
+
+    def student_of(self, name: str) -> str | None:
+        """What the student of a stage starts from in place of its source, where the recipe names that."""
+        student = inputs_of(self.recipe, name).student
+        return None if student is None else _name(student)
+
+    def models_of(self, name: str) -> tuple[str, ...]:
+        """What a stage takes beside its source."""
+        return tuple(_name(model) for model in inputs_of(self.recipe, name).models)
 
 
-def _teacher_name(teacher: str | ModelRef) -> str:
-    if isinstance(teacher, str):
-        return teacher
-    return teacher.id if teacher.revision is None else f"{teacher.id}@{teacher.revision}"
+def _name(model: str | ModelRef) -> str:
+    if isinstance(model, str):
+        return model
+    return model.id if model.revision is None else f"{model.id}@{model.revision}"
 
 
 def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
@@ -82,7 +89,7 @@ def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
             require(extra, f"the stage `{name}` ({stage.verb})")
     source = resolve(recipe.model)
     check_safe(source, trust_remote_code=trust_remote_code)
-    teachers = _outside_teachers(recipe, trust_remote_code)
+    outside = _outside(recipe, trust_remote_code)
     task = get_task(recipe.task)
     rows = load_rows(recipe.data, recipe.task, recipe.seed)
     labels, measures_source = _labels(recipe, source, labels_of_data(*_labelled(recipe, rows.splits)))
@@ -92,21 +99,21 @@ def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
         recipe=recipe,
         order=tuple(stage_order(recipe)),
         source=Artifact(source, "torch", trusted=trust_remote_code),
-        teachers={name: Artifact(path, "torch", trusted=trust_remote_code) for name, path in teachers.items()},
-        digests={name: digest_of(files_of(path)) for name, path in {SOURCE: source, **teachers}.items()},
+        outside={name: Artifact(path, "torch", trusted=trust_remote_code) for name, path in outside.items()},
+        digests={name: digest_of(files_of(path)) for name, path in {SOURCE: source, **outside}.items()},
         data=data,
         measures_source=measures_source,
     )
     _check_heads(plan)
-    _check_student_layers(plan)
     task.load_processor(source)  # refuses a folder without one
+    check_students(plan)
     _check_teachers(plan)
     return plan
 
 
-def _outside_teachers(recipe: Recipe, trust_remote_code: bool) -> dict[str, Path]:
-    teachers = [teacher for name in recipe.stages for teacher in inputs_of(recipe, name).teachers]
-    folders = {_teacher_name(ref): resolve(ref) for ref in teachers if isinstance(ref, ModelRef)}
+def _outside(recipe: Recipe, trust_remote_code: bool) -> dict[str, Path]:
+    models = [model for name in recipe.stages for model in inputs_of(recipe, name).models]
+    folders = {_name(ref): resolve(ref) for ref in models if isinstance(ref, ModelRef)}
     for folder in folders.values():
         check_safe(folder, trust_remote_code=trust_remote_code)
     return folders
@@ -140,8 +147,8 @@ def _check_heads(plan: Plan) -> None:
     if plan.measures_source:
         return
     for name in plan.order:
-        needs_head = recipe.source_of(name) == SOURCE and recipe.stages[name].finetune is None
-        if needs_head or SOURCE in plan.teachers_of(name):
+        fresh_head = recipe.stages[name].finetune is not None or plan.student_of(name) is not None
+        if (recipe.source_of(name) == SOURCE and not fresh_head) or SOURCE in plan.teachers_of(name):
             raise ModelError(
                 f"stages.{name} takes `source`, but {recipe.model.id} has no head for {recipe.task} with these labels; "
                 "put a `finetune` stage before it, or give a model that is fine-tuned for the task"
@@ -158,32 +165,15 @@ def _check_heads(plan: Plan) -> None:
         )
 
 
-def _check_student_layers(plan: Plan) -> None:
-    """Follow the number of layers through the DAG, so that an index out of range is found now."""
-    config = read_config(plan.source.path)
-    known: dict[str, int] = {}
-    for name in plan.order:
-        stage, source = plan.recipe.stages[name].config, plan.recipe.source_of(name)
-        chosen = stage.student.keep_layers if isinstance(stage, DistillConfig) else None
-        if chosen is not None:
-            architecture = architecture_of(config["model_type"])
-            known.setdefault(source, int(config[architecture.count]))
-            facts = SimpleNamespace(model_type=config["model_type"], **{architecture.count: known[source]})
-            with_layers(facts, chosen)
-            known[name] = len(chosen)
-        elif source in known:
-            known[name] = known[source]
-
-
 def _check_teachers(plan: Plan) -> None:
     for name in plan.order:
         for teacher in plan.teachers_of(name):
-            if teacher in plan.teachers:
+            if teacher in plan.outside:
                 _check_outside_teacher(plan, name, teacher)
 
 
 def _check_outside_teacher(plan: Plan, stage: str, teacher: str) -> None:
-    task, folder = plan.data.task, plan.teachers[teacher].path
+    task, folder = plan.data.task, plan.outside[teacher].path
     config = read_config(folder)
     if task_of(config) != task.name:
         raise ModelError(f"stages.{stage}: the teacher {teacher} has no head for {task.name}")
@@ -199,31 +189,16 @@ def _check_outside_teacher(plan: Plan, stage: str, teacher: str) -> None:
 
 
 def estimate_bytes(plan: Plan) -> dict[str, int]:
-    """A guess at the size of each artifact's weights and graph, by stage: what `--dry-run` prints.
+    """The size of each artifact's weights, by stage: what `--dry-run` prints.
 
-    A student's encoder shrinks with its layers, INT8 takes a quarter of fp32; the embedding table counts fully.
+    A student's follows from its config, and INT8 takes a quarter of fp32; graphs and new heads are not counted.
     """
-    sizes = {SOURCE: model_bytes(plan.source.path)}
-    config = read_config(plan.source.path)
-    embeddings = 4 * int(config.get("vocab_size", 0)) * int(config.get("hidden_size", config.get("dim", 0)))
-    layers = {SOURCE: _layer_count(config)}
+    sizes, students = {SOURCE: model_bytes(plan.source.path)}, student_bytes(plan)
     for name in plan.order:
-        stage, source = plan.recipe.stages[name].config, plan.recipe.source_of(name)
-        layers[name], sizes[name] = layers[source], sizes[source]
-        if isinstance(stage, DistillConfig) and stage.student.keep_layers is not None and layers[source]:
-            layers[name] = len(stage.student.keep_layers)
-            encoder = max(sizes[source] - embeddings, 0)
-            sizes[name] = sizes[source] - encoder + encoder * layers[name] // layers[source]
-        elif isinstance(stage, QuantizeConfig):
-            sizes[name] = sizes[source] // 4
+        sizes[name] = students.get(name, sizes[plan.recipe.source_of(name)])
+        if isinstance(plan.recipe.stages[name].config, QuantizeConfig):
+            sizes[name] //= 4
     return sizes
-
-
-def _layer_count(config: Mapping[str, object]) -> int:
-    for field in ("num_hidden_layers", "n_layers"):
-        if field in config:
-            return int(str(config[field]))
-    return 0
 
 
 def needed_bytes(plan: Plan) -> int:

@@ -21,25 +21,36 @@ class StageInputs:
     Attributes:
         source: the artifact that it transforms.
         teachers: the models that it learns from: an artifact's name, or a model from outside the recipe.
+        student: what its student starts from in place of the source, where it names that; in the same way.
     """
 
     source: str
     teachers: tuple[str | ModelRef, ...] = ()
+    student: str | ModelRef | None = None
+
+    @property
+    def models(self) -> tuple[str | ModelRef, ...]:
+        """The models that it names beside its source."""
+        return self.teachers if self.student is None else (*self.teachers, self.student)
 
     @property
     def artifacts(self) -> tuple[str, ...]:
         """Every artifact that has to be there first, the source at the front."""
-        return tuple(dict.fromkeys([self.source, *(name for name in self.teachers if isinstance(name, str))]))
+        return tuple(dict.fromkeys([self.source, *(name for name in self.models if isinstance(name, str))]))
 
 
 def inputs_of(recipe: Recipe, name: str) -> StageInputs:
-    """What stage `name` is made from; a teacher's name is an artifact when the recipe has one of that name."""
+    """What stage `name` is made from; a model's name is an artifact when the recipe has one of that name."""
     source, config = recipe.source_of(name), recipe.stages[name].config
-    known = {SOURCE, *recipe.stages}
-    teachers = tuple(ref.id if ref.revision is None and ref.id in known else ref for ref in config.teachers)
+    teachers = tuple(_artifact_or_outside(recipe, ref) for ref in config.teachers)
     if not teachers and config.learns_from_source:
         teachers = (source,)
-    return StageInputs(source, teachers)
+    student = config.student_model
+    return StageInputs(source, teachers, None if student is None else _artifact_or_outside(recipe, student))
+
+
+def _artifact_or_outside(recipe: Recipe, ref: ModelRef) -> str | ModelRef:
+    return ref.id if ref.revision is None and ref.id in (SOURCE, *recipe.stages) else ref
 
 
 def stage_order(recipe: Recipe) -> list[str]:
@@ -70,18 +81,18 @@ def _name_faults(recipe: Outline, stage: StageOutline) -> Iterator[Fault]:
         yield Fault(
             ("stages", stage.name, "from"), f"should name a stage or `{SOURCE}`, got {show(stage.source)}{near}"
         )
-    for teacher in stage.teachers:
-        near_stage = closest(teacher.name, recipe.artifacts)
-        if near_stage and _is_misspelt(teacher, recipe):
+    for model in stage.models:
+        near_stage = closest(model.name, recipe.artifacts)
+        if near_stage and _is_misspelt(model, recipe):
             what = "names no stage and no local folder"
-            yield Fault(teacher.loc, f"{what}, got {show(teacher.name)}; did you mean `{near_stage}`?")
+            yield Fault(model.loc, f"{what}, got {show(model.name)}; did you mean `{near_stage}`?")
 
 
-def _is_misspelt(teacher: Named, recipe: Outline) -> bool:
-    """Whether a teacher that is close to a stage's name can be nothing else: no path, no pinned Hub id, no folder."""
-    if teacher.pinned or teacher.name in recipe.artifacts or "/" in teacher.name:
+def _is_misspelt(model: Named, recipe: Outline) -> bool:
+    """Whether a model that is close to a stage's name can be nothing else: no path, no pinned Hub id, no folder."""
+    if model.pinned or model.name in recipe.artifacts or "/" in model.name:
         return False
-    return not Path(teacher.name).is_dir()
+    return not Path(model.name).is_dir()
 
 
 def _format_faults(recipe: Outline, stage: StageOutline) -> Iterator[Fault]:
@@ -93,11 +104,11 @@ def _format_faults(recipe: Outline, stage: StageOutline) -> Iterator[Fault]:
     if given is not None and given not in wanted:
         way_out = _conversion(given, wanted) or (f"let `from` name {fitting}" if fitting else "")
         yield Fault(("stages", stage.name), _misfit(wanted, stage.source, given, way_out))
-    for teacher in stage.teachers:
-        given = None if teacher.pinned else recipe.format_of(teacher.name)
+    for model in stage.models:
+        given = None if model.pinned else recipe.format_of(model.name)
         if given is not None and given not in wanted:
             way_out = f"name {fitting}" if fitting else ""
-            yield Fault(teacher.loc, _misfit(wanted, teacher.name, given, way_out))
+            yield Fault(model.loc, _misfit(wanted, model.name, given, way_out))
 
 
 def _misfit(wanted: frozenset[Format], artifact: str | None, given: Format, way_out: str) -> str:
@@ -128,7 +139,7 @@ def _cycles(recipe: Outline) -> Iterator[Fault]:
 
 def _edges(recipe: Outline, stage: StageOutline) -> dict[str, Loc]:
     """The stages that a stage is made from, each with the place that says so."""
-    edges = {teacher.name: teacher.loc for teacher in stage.teachers if not teacher.pinned}
+    edges = {model.name: model.loc for model in stage.models if not model.pinned}
     if stage.source is not None:
         edges[stage.source] = ("stages", stage.name, "from")
     return {name: loc for name, loc in edges.items() if name in recipe.stages and name != SOURCE}
@@ -150,4 +161,4 @@ def _cycle_fault(recipe: Outline, edges: dict[str, dict[str, Loc]], cycle: list[
 
 def _by_order(recipe: Outline, name: str, needs: str) -> bool:
     stage = recipe.stages[name]
-    return not stage.explicit and stage.source == needs and all(teacher.name != needs for teacher in stage.teachers)
+    return not stage.explicit and stage.source == needs and all(model.name != needs for model in stage.models)

@@ -34,14 +34,14 @@ class StageOutline:
         source: what it transforms; None when that cannot be told.
         explicit: whether `from` says so, in place of the order of the recipe.
         verb: its verb; None when it has none, several, or a misspelt one.
-        teachers: the teachers that it names.
+        models: the models that it names beside its source: teachers, and what a student starts from.
     """
 
     name: str
     source: str | None
     explicit: bool
     verb: str | None
-    teachers: tuple[Named, ...]
+    models: tuple[Named, ...]
 
     @property
     def config(self) -> type[VerbConfig] | None:
@@ -120,7 +120,7 @@ def _stage(name: str, raw: Mapping[str, Any], before: str) -> StageOutline:
         source=None if misspelt else before if source is None else text(source),
         explicit=source is not None,
         verb=verb,
-        teachers=tuple(_teachers(name, verb, raw)) if verb else (),
+        models=(*_teachers(name, verb, raw), *_student_model(name, verb, raw)) if verb else (),
     )
 
 
@@ -137,10 +137,21 @@ def _teachers(name: str, verb: str, raw: Mapping[str, Any]) -> list[Named]:
         return []
     given = mapping(raw[verb]).get("teacher")
     several = isinstance(given, list)
-    found = []
-    for place, teacher in enumerate(items(given) if several else [given]):
-        loc: Loc = ("stages", name, verb, "teacher", *((place,) if several else ()))
-        named = text(mapping(teacher).get("id")) if isinstance(teacher, Mapping) else text(teacher)
-        if named:
-            found.append(Named(loc, named, pinned=mapping(teacher).get("revision") is not None))
-    return found
+    found = [
+        _named(("stages", name, verb, "teacher", *((place,) if several else ())), teacher)
+        for place, teacher in enumerate(items(given) if several else [given])
+    ]
+    return [teacher for teacher in found if teacher is not None]
+
+
+def _student_model(name: str, verb: str, raw: Mapping[str, Any]) -> list[Named]:
+    if "student" not in VERB_CONFIGS[verb].model_fields:
+        return []
+    named = _named(("stages", name, verb, "student", "model"), mapping(mapping(raw[verb]).get("student")).get("model"))
+    return [] if named is None else [named]
+
+
+def _named(loc: Loc, model: Any) -> Named | None:
+    """A model that stands at `loc`, by its id or as a mapping; None when it cannot be read."""
+    name = text(mapping(model).get("id")) if isinstance(model, Mapping) else text(model)
+    return Named(loc, name, pinned=mapping(model).get("revision") is not None) if name else None

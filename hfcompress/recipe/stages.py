@@ -8,10 +8,11 @@ from __future__ import annotations
 from types import NoneType
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from hfcompress.recipe.objectives import LOOK_INSIDE, DistillationObjectives
 from hfcompress.recipe.schema import ModelRef, ModelSource, Schema
+from hfcompress.recipe.student import StudentConfig
 from hfcompress.recipe.training import Training
 
 Format = Literal["torch", "onnx"]
@@ -25,7 +26,8 @@ def _tuple_from_one(value: Any) -> Any:
 class VerbConfig(Schema):
     """What every stage config says about itself.
 
-    A verb that learns from teachers has a field `teacher`: a tuple of models, each of which may be a stage.
+    A verb that learns from teachers has a field `teacher`: a tuple of models, each of which may be a stage; one that
+    makes a student has a field `student`, whose `model` may be a stage too.
 
     Attributes:
         consumes: formats of the artifact that it transforms, and of its teachers.
@@ -44,6 +46,11 @@ class VerbConfig(Schema):
         """The teachers that it names; none for a verb without any."""
         return getattr(self, "teacher", ())
 
+    @property
+    def student_model(self) -> ModelRef | None:
+        """The checkpoint that its student starts from, where it names one."""
+        return getattr(getattr(self, "student", None), "model", None)
+
 
 class FinetuneConfig(VerbConfig):
     """Fine-tune the source on the labels of the training split.
@@ -57,26 +64,6 @@ class FinetuneConfig(VerbConfig):
     trains: ClassVar[bool] = True
 
     training: Training = Field(default_factory=dict)
-
-
-class StudentConfig(Schema):
-    """What a student starts from: layers of `from`, or all of it when nothing is said.
-
-    Attributes:
-        keep_layers: indices of the encoder layers of `from` that the student keeps, in order.
-        architecture: `distilbert` turns a BERT into a DistilBERT with the same weights under its own names, as the
-            paper did (Sanh et al. 2019); by default the student keeps the architecture of `from`.
-    """
-
-    keep_layers: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] | None = None
-    architecture: Literal["distilbert"] | None = None
-
-    @model_validator(mode="after")
-    def _layers_ascend(self) -> StudentConfig:
-        layers = self.keep_layers or ()
-        if list(layers) != sorted(set(layers)):
-            raise ValueError(f"keep_layers should ascend without repetition, got {list(layers)}")
-        return self
 
 
 class DistillConfig(VerbConfig, DistillationObjectives):

@@ -128,7 +128,7 @@ def test_progress_is_told_every_step_and_closed(taught: tuple[Artifact, Counted]
 
 
 def kl(student: np.ndarray, teacher: np.ndarray) -> float:
-    return soft_target_kl(torch.tensor(student).mean(), torch.tensor(teacher), 2.0).item()
+    return soft_target_kl(torch.tensor(student), torch.tensor(teacher), 2.0).mean().item()
 
 
 def test_distilling_brings_the_student_closer_to_its_teacher(
