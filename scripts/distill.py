@@ -35,6 +35,7 @@ from hfcompress.errors import InputError
 from hfcompress.models.loading import load_model
 from hfcompress.pipeline.plan import Plan, make_plan
 from hfcompress.recipe import parse_recipe
+from hfcompress.recipe.recipe import SOURCE
 from hfcompress.recipe.yaml_text import NotPlainError, read_yaml
 from hfcompress.training.checkpoints import newest_for_all
 from hfcompress.training.memory import with_smaller_batches
@@ -160,12 +161,12 @@ def distil(plan: Plan, arguments: DistillationArguments, world: World) -> None:
     config = plan.recipe.stages["student"].distill
     if config is None:
         raise TypeError("the plan of this script has a stage that distils")
-    folders = [plan.teachers[name].path for name in plan.teachers_of("student") if name in plan.teachers]
+    models = {SOURCE: plan.source, **plan.outside}
     processor = task.load_processor(plan.source.path)
     collate = task.collate(processor)
     trainer = DistillationTrainer(
         model=make_student(load(plan.source.path), config.student),
-        teacher=[load(folder) for folder in folders or [plan.source.path]],
+        teacher=[load(models[name].path) for name in plan.teachers_of("student")],
         args=arguments,
         train_dataset=plan.data.prepared("train", processor),
         eval_dataset=plan.data.prepared("validation", processor) if arguments.eval_strategy != "no" else None,
