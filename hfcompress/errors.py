@@ -45,6 +45,10 @@ class ProviderError(InputError):
     """The execution provider that was asked for is not the one in use."""
 
 
+class LaunchError(InputError):
+    """The processes that run are not those that were asked for, or do not share a run folder."""
+
+
 class StageError(HfcompressError):
     """A stage ran and could not give a sound artifact."""
 
@@ -61,3 +65,21 @@ class NumericalMismatchError(StageError):
 
 class MeasurementError(StageError):
     """An artifact could not be measured."""
+
+
+class SmallerBatchError(StageError):
+    """A process ran out of memory, and what makes the next try fit is recorded: the same command goes on."""
+
+    exit_code: ClassVar[int] = 75  # sysexits.h, EX_TEMPFAIL
+
+
+class Terminated(SystemExit):
+    """SIGTERM came. Not an `Exception`, so that nothing on the way catches it; uncaught it is exit code 143.
+
+    Attributes:
+        saved: the checkpoint that was saved before, if any, in words.
+    """
+
+    def __init__(self, saved: str | None = None) -> None:
+        super().__init__(143)
+        self.saved = saved

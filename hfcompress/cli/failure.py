@@ -1,6 +1,7 @@
 """From what went wrong to one message and an exit code.
 
-0 done, 1 a gate failed, 2 bad input, 3 a stage failed, 70 an internal error, 130 and 143 interrupted.
+0 done, 1 a gate failed, 2 bad input, 3 a stage failed, 70 an internal error, 75 run it again (it goes on with smaller
+batches), 130 and 143 interrupted.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any, NoReturn
 
 import typer
 
-from hfcompress.errors import HfcompressError
+from hfcompress.distributed.launch import resume_command, whoami
+from hfcompress.distributed.world import rank
+from hfcompress.errors import HfcompressError, Terminated
 
 GATE_FAILED = 1
 BAD_INPUT = 2
@@ -27,17 +30,16 @@ _USAGE_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__n
 _state = {"traceback": False}
 
 
-class Terminated(BaseException):
-    """SIGTERM came. Not an `Exception`, so that nothing on the way catches it."""
-
-
 def show_traceback(value: bool) -> None:
     """Whether errors come with a traceback (`--debug`)."""
     _state["traceback"] = value
 
 
 def raise_on_sigterm() -> None:
-    """Let SIGTERM unwind the stack, so that temporary folders and worker processes are cleared away."""
+    """Let SIGTERM unwind the stack, so that temporary folders and worker processes are cleared away.
+
+    Training takes the signal itself while it runs: it saves a checkpoint first.
+    """
 
     def terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
         raise Terminated
@@ -58,19 +60,29 @@ def exit_code(error: BaseException) -> int:
     if isinstance(error, _USAGE_ERROR):
         error.show()
         return BAD_INPUT
+    if isinstance(error, Terminated):
+        return _say_terminated(error)
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else INTERNAL
-    if isinstance(error, Terminated):
-        return _say("terminated; run the same command again to go on", TERMINATED)
     hint = "" if _state["traceback"] else "; run again with --debug for the traceback"
     return _say(f"internal error: {type(error).__name__}: {error}{hint}", INTERNAL)
 
 
 def say_interrupted() -> None:
     """Typer turns Ctrl-C into an exit code before it gets here, so this is said for the code."""
-    _say("interrupted; run the same command again to go on", INTERRUPTED)
+    if rank() == 0:
+        _say("interrupted; run the same command again to go on", INTERRUPTED)
+
+
+def _say_terminated(error: Terminated) -> int:
+    if rank() > 0:  # the others were ended too, and rank 0 says it
+        return TERMINATED
+    if error.saved is None:
+        return _say("terminated; run the same command again to go on", TERMINATED)
+    return _say(f"terminated; {error.saved}; to go on: {resume_command(sys.argv)}", TERMINATED)
 
 
 def _say(message: str, code: int) -> int:
-    print(message, file=sys.stderr)  # noqa: T201 - the one place that prints errors
+    named = f"{whoami()}: {message}" if rank() > 0 else message
+    print(named, file=sys.stderr)  # noqa: T201 - the one place that prints errors
     return code

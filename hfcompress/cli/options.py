@@ -35,3 +35,16 @@ Set = Annotated[
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Let a model run code of its own. Read that code first.")
 ]
+Accelerate = Annotated[
+    str | None,
+    typer.Option(
+        "--accelerate",
+        metavar="CONFIG",
+        help="Train in several processes: cpu2, multi_gpu, fsdp2, deepspeed_zero2, multi_node, or a file of "
+        "`accelerate config`.",
+    ),
+]
+LaunchFields = Annotated[
+    list[str],
+    typer.Option("--launch", metavar="FIELD=VALUE", help="Override a field of that config: num_processes=4"),
+]

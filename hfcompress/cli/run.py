@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +14,9 @@ import typer
 
 from hfcompress.cli import failure
 from hfcompress.cli.console import Session
-from hfcompress.cli.options import Debug, Format, OutputFormat, Set, TrustRemoteCode
+from hfcompress.cli.options import Accelerate, Debug, Format, LaunchFields, OutputFormat, Set, TrustRemoteCode
+from hfcompress.distributed.world import rank
+from hfcompress.errors import InputError
 
 if TYPE_CHECKING:
     from hfcompress.recipe.recipe import Recipe
@@ -25,6 +30,8 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Run every stage again.")] = False,
     keep_checkpoints: Annotated[bool, typer.Option("--keep-checkpoints", help="Leave the checkpoints.")] = False,
     trust_remote_code: TrustRemoteCode = False,
+    accelerate: Accelerate = None,
+    launch: LaunchFields = [],  # noqa: B006
     format_: Format = OutputFormat.human,
     debug: Debug = False,
 ) -> int:
@@ -32,16 +39,36 @@ def run(
     from hfcompress.recipe.loader import load_recipe
 
     loaded = load_recipe(recipe, overrides)
+    if launch and accelerate is None:
+        raise InputError("--launch changes an accelerate config; name one with --accelerate")
+    if accelerate is not None:
+        from hfcompress.distributed.launch import plan_launch, run_launch
+
+        planned = plan_launch(accelerate, launch)
+        if not dry_run:
+            return run_launch(planned, _without(sys.argv[1:], "--accelerate", "--launch"))
+        os.environ["WORLD_SIZE"] = str(planned.processes)  # which is part of what a training stage's key says
     if dry_run:
         return _show_plan(loaded, out, trust_remote_code, format_)
     from hfcompress.pipeline.build import Options
     from hfcompress.pipeline.run import run_recipe
 
     options = Options(fresh=fresh, keep_checkpoints=keep_checkpoints, trust_remote_code=trust_remote_code)
-    with Session(format_.value) as session:
+    with Session("quiet" if rank() > 0 else format_.value) as session:
         results = run_recipe(loaded, out=out, options=options, progress=session.progress)
     session.show(results, out or Path("runs") / loaded.name)
     return 0 if results.passed else failure.GATE_FAILED
+
+
+def _without(arguments: Sequence[str], *options: str) -> list[str]:
+    """A command line without some options and their values."""
+    kept, words = [], iter(arguments)
+    for word in words:
+        if word in options:
+            next(words, None)
+        elif word.partition("=")[0] not in options:
+            kept.append(word)
+    return kept
 
 
 def _show_plan(recipe: Recipe, out: Path | None, trust_remote_code: bool, format_: OutputFormat) -> int:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from hfcompress.artifact import Artifact
 from hfcompress.distill.student import load_student
 from hfcompress.distill.teacher_cache import cached_teacher, what_to_keep
+from hfcompress.distributed.world import join
 from hfcompress.errors import TrainingDivergedError
-from hfcompress.models.loading import load_model, save_model
+from hfcompress.models.loading import load_model
 from hfcompress.models.quiet import no_bars
 from hfcompress.recipe.objectives import LOOK_INSIDE, DistillationObjectives
 from hfcompress.recipe.stages import DistillConfig, FinetuneConfig
@@ -116,8 +117,10 @@ def _train(
     run: Run,
 ) -> Artifact:
     from hfcompress.training.callbacks import ProgressBarCallback, remove_default_progress_
-    from hfcompress.training.checkpoints import newest_intact
+    from hfcompress.training.checkpoints import newest_for_all
     from hfcompress.training.divergence import non_finite_tensor
+    from hfcompress.training.saving import save_trained
+    from hfcompress.training.stopping import stopping
     from hfcompress.training.trainer import DistillationTrainer
 
     evaluates = arguments.eval_strategy != "no"
@@ -133,18 +136,18 @@ def _train(
     remove_default_progress_(trainer)
     bar = ProgressBarCallback(run.progress, f"{run.name}: training")
     trainer.add_callback(bar)
-    checkpoint, skipped = newest_intact(run.work)
+    world = join()
+    checkpoint, skipped = newest_for_all(run.work, world)
     for reason in skipped:
         logger.warning("checkpoint skipped: %s", reason)
     if checkpoint is not None:
         run.progress.say(f"{run.name}: resumes from {checkpoint.name}")
-    with closing(bar), no_bars():
+    with closing(bar), no_bars(), stopping(trainer, world):
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     broken = non_finite_tensor(trainer.model)
     if broken is not None:
         raise TrainingDivergedError(f"{run.name}: {broken} is NaN or infinite at the end; lower learning_rate")
-    with trainer.bare_student() as student:
-        save_model(student, processor, run.out)
+    save_trained(trainer, processor, run.out)
     return Artifact(run.out, "torch", details={"steps": result.global_step, "losses": _losses(trainer)})
 
 

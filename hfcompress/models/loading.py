@@ -15,6 +15,7 @@ from hfcompress.tasks import get_task
 from hfcompress.tasks.labels import Labels
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 
@@ -86,18 +87,27 @@ def check_head(folder: Path, task: TaskName) -> None:
         )
 
 
-def save_model(model: PreTrainedModel, processor: Any, folder: Path) -> None:
-    """Write weights (safetensors), config and processor, so that the folder stands on its own.
+def save_model(
+    model: PreTrainedModel, processor: Any, folder: Path, weights: dict[str, torch.Tensor] | None = None
+) -> None:
+    """Write weights (safetensors; the model's own unless others are given), config and processor, so that the folder
+    stands on its own.
 
     The processor that is written gives only what the model takes: a DistilBERT made from a BERT has BERT's tokenizer,
     and Transformers' own pipelines would hand it `token_type_ids`.
     """
     with no_bars():
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=weights)
     taken = inspect.signature(type(model).forward).parameters
     named = list(getattr(processor, "model_input_names", ()))
     if any(name not in taken for name in named):
         processor = copy.deepcopy(processor)
         processor.model_input_names = [name for name in named if name in taken]
         getattr(processor, "init_kwargs", {})["model_input_names"] = processor.model_input_names
+    backend = getattr(processor, "backend_tokenizer", None)
+    if backend is not None:
+        # A call leaves its truncation and padding there, one that a cache of `datasets` answers leaves none: without
+        # this, equal stages would give artifacts of different digests.
+        backend.no_truncation()
+        backend.no_padding()
     processor.save_pretrained(folder)

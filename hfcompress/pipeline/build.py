@@ -6,6 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from hfcompress.host import describe_host
 from hfcompress.pipeline.dispatch import code_of, run_stage
 from hfcompress.pipeline.folder import RunFolder
 from hfcompress.pipeline.keys import library_version, stage_key
+from hfcompress.pipeline.lead import Lead
 from hfcompress.pipeline.plan import Plan
 from hfcompress.progress import Progress
 from hfcompress.recipe.recipe import SOURCE
@@ -101,9 +103,15 @@ def cached(plan: Plan, name: str, folder: RunFolder, key: str) -> Made | None:
 
 
 def build(
-    plan: Plan, name: str, made: Mapping[str, Made], folder: RunFolder, options: Options, progress: Progress
+    plan: Plan,
+    name: str,
+    made: Mapping[str, Made],
+    folder: RunFolder,
+    options: Options,
+    progress: Progress,
+    lead: Lead,
 ) -> Made:
-    """The artifact of a stage, made now unless the run folder has it.
+    """The artifact of a stage, made now unless the run folder has it; the other ranks take part where it trains.
 
     Raises:
         StageError: the stage failed; nothing of it is left but its checkpoints.
@@ -120,7 +128,8 @@ def build(
     work.mkdir(parents=True, exist_ok=True)
     with writing(folder.artifact(name)) as out:
         run = Run(name, plan.data, plan.recipe.seed, out, work, progress, folder.teacher_cache)
-        artifact = _run(plan, name, made, run)
+        with lead.training(name, key, made) if plan.recipe.stages[name].config.trains else nullcontext():
+            artifact = run_named(plan, name, made, run)
         files = hash_folder(out)
         write_manifest(out, _manifest(plan, name, made, key, artifact).model_copy(update={"files": files}))
     if not options.keep_checkpoints:
@@ -131,7 +140,12 @@ def build(
     return Made(whole, digest_of(files), seconds, cached=False)
 
 
-def _run(plan: Plan, name: str, made: Mapping[str, Made], run: Run) -> Artifact:
+def run_named(plan: Plan, name: str, made: Mapping[str, Made], run: Run) -> Artifact:
+    """Run a stage on what it takes from `made`.
+
+    Raises:
+        StageError: it failed.
+    """
     stage = plan.recipe.stages[name]
     teachers = tuple(made[teacher].artifact for teacher in plan.teachers_of(name))
     student = plan.student_of(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from pydantic.main import IncEx
 
 from hfcompress.artifact import sha256_of
+from hfcompress.distributed.world import world_size
 from hfcompress.host import describe_host
 from hfcompress.pipeline.dispatch import code_of
 from hfcompress.recipe.data import Split
@@ -83,6 +83,6 @@ def _machine(config: StageConfig) -> dict[str, Any]:
     if isinstance(config, ExportConfig):
         return {}
     training = config.training
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    world = world_size()
     rows = training.get("per_device_train_batch_size", 8) * training.get("gradient_accumulation_steps", 1)
     return {"world_size": world, "effective_batch": rows * world, "dtype": training_dtype(training)}

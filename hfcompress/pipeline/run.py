@@ -12,10 +12,13 @@ from hfcompress.artifact import model_bytes, sha256_of
 from hfcompress.benchmark.session import Timings
 from hfcompress.benchmark.size import integer_operators, parameters
 from hfcompress.benchmark.summary import speed_of
+from hfcompress.distributed.world import join
 from hfcompress.host import describe_host, host_id
 from hfcompress.pipeline.build import Made, Options, build, outside
 from hfcompress.pipeline.folder import RunFolder
+from hfcompress.pipeline.follow import follow
 from hfcompress.pipeline.gates import Evidence, judge, reference_of, unpublishable
+from hfcompress.pipeline.lead import Lead, leading
 from hfcompress.pipeline.plan import Plan, make_plan, needed_bytes
 from hfcompress.pipeline.predictions import Predictions, predict_split, read_predictions, write_predictions
 from hfcompress.pipeline.score import compare, score
@@ -50,6 +53,9 @@ def run_recipe(
 ) -> Results:
     """Run a recipe, or go on with a run that was killed; what is done and unchanged is taken from the run folder.
 
+    Under `accelerate launch` or torchrun every process calls it: all of them train, rank 0 does everything else and
+    the others wait for it.
+
     Args:
         recipe: a recipe, or the path of one.
         out: the run folder; default: `runs/<recipe name>`.
@@ -57,20 +63,26 @@ def run_recipe(
         progress: where progress goes.
 
     Returns:
-        The results, which are in the run folder too, with the tables and the plot. Whether the gates passed is
-        `results.passed`.
+        The results, in every process; they are in the run folder too, with the tables and the plot. Whether the gates
+        passed is `results.passed`.
 
     Raises:
         InputError: the recipe, the model, the data or the folder cannot be used; nothing was run.
         StageError: a stage failed; what was made before it is kept.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    plan = make_plan(recipe, trust_remote_code=options.trust_remote_code)
-    folder = RunFolder(RUNS / recipe.name if out is None else out)
-    folder.create(needed_bytes(plan))
-    with folder.locked():
-        folder.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
-        return _Run(plan, folder, options, progress).finish()
+    folder, world = RunFolder(RUNS / recipe.name if out is None else out), join()
+    if world.rank > 0:
+        return follow(recipe, folder, options, world)
+    with leading(world) as lead:
+        plan = make_plan(recipe, trust_remote_code=options.trust_remote_code)
+        folder.create(needed_bytes(plan))
+        with folder.locked():
+            folder.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
+            lead.begin(folder)
+            results = _Run(plan, folder, options, progress, lead).finish()
+        lead.end(results)
+        return results
 
 
 _Scores = tuple[dict[str, Interval], dict[str, Difference]]
@@ -84,6 +96,7 @@ class _Run:
     folder: RunFolder
     options: Options
     progress: Progress
+    lead: Lead
     made: dict[str, Made] = field(default_factory=dict)
     answers: dict[Split, dict[str, Predictions]] = field(default_factory=dict)
     scored: dict[tuple[str, str | None, Split], _Scores] = field(default_factory=dict)
@@ -96,7 +109,7 @@ class _Run:
         if self.plan.measures_source:
             self._measure(SOURCE, recipe.evaluate.gates_on)
         for name in self.plan.order:
-            self.made[name] = build(self.plan, name, self.made, self.folder, self.options, self.progress)
+            self.made[name] = self._build(name)
             self._count(name, run=self.made[name].seconds)
             self._measure(name, recipe.evaluate.gates_on)
             self._say_early_gates(name)
@@ -110,6 +123,9 @@ class _Run:
         results = results.model_copy(update={"seconds": dict(self.seconds)})
         write_results(results, self.folder.results)
         return results
+
+    def _build(self, name: str) -> Made:
+        return build(self.plan, name, self.made, self.folder, self.options, self.progress, self.lead)
 
     @contextmanager
     def _clock(self, name: str) -> Iterator[None]:

@@ -15,6 +15,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from hfcompress.distributed.world import World
+
 logger = logging.getLogger(__name__)
 
 MANIFEST = "checkpoint-manifest.json"
@@ -74,6 +76,17 @@ def newest_intact(work: Path) -> tuple[Path | None, list[str]]:
             return checkpoint, skipped
         skipped.append(fault)
     return None, skipped
+
+
+def newest_for_all(work: Path, world: World) -> tuple[Path | None, list[str]]:
+    """`newest_intact`, looked for by rank 0 alone: all processes have to go on from the same step."""
+
+    def found() -> str:
+        checkpoint, skipped = newest_intact(work)
+        return json.dumps([checkpoint and checkpoint.name, skipped])
+
+    name, skipped = json.loads(world.from_main("newest checkpoint", found))
+    return (None if name is None else work / name), skipped
 
 
 def rotate(newest: Path, limit: int | None, best: Path | None = None) -> None:

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from hfcompress.cli import failure, main
+from hfcompress.errors import DataError, Terminated
 from hfcompress.pipeline import run as pipeline_run
 from hfcompress.recipe import dump_recipe, parse_recipe
 from hfcompress.recipe.yaml_text import write_yaml
+from hfcompress.training.stopping import StopOnRequest
 from tests import tiny
 
 Call = Callable[..., int]
@@ -98,7 +100,7 @@ def test_an_unknown_option_is_exit_code_two(call: Call, recipe: Path, capfd: Any
     ("error", "code", "says"),
     [
         (KeyboardInterrupt(), 130, "interrupted; run the same command again to go on"),
-        (failure.Terminated(), 143, "terminated; run the same command again to go on"),
+        (Terminated(), 143, "terminated; run the same command again to go on"),
         (TypeError("a defect"), 70, "internal error: TypeError: a defect; run again with --debug"),
     ],
 )
@@ -125,7 +127,67 @@ def test_sigterm_ends_a_run_with_143_and_leaves_no_half_artifact(recipe: Path, t
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143
     assert "terminated" in err
+    assert "to go on" in err
     assert list((tmp_path / "run" / "artifacts").iterdir()) == []
+
+
+def test_sigterm_in_training_is_143_and_the_command_that_goes_on(
+    call: Call, recipe: Path, tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Within the second step, whatever the machine is doing.
+    monkeypatch.setattr(StopOnRequest, "on_step_begin", lambda stop, _args, state, *_, **__: raise_at(state, 1))
+    arguments = ("run", recipe, "--out", tmp_path / "run")
+    assert call(*arguments, "--fresh", "--set", "seed=1") == 143
+    said = capfd.readouterr().err.splitlines()[-1]
+    assert said == (
+        f"terminated; a checkpoint of step 2 of 16 was saved; to go on: hfcompress run {recipe} --out "
+        f"{tmp_path / 'run'} --set seed=1"
+    )
+    assert [path.name for path in (tmp_path / "run").glob("work/teacher-*/checkpoint-2")] == ["checkpoint-2"]
+    assert list((tmp_path / "run" / "artifacts").iterdir()) == []
+
+
+def raise_at(state: Any, step: int) -> None:
+    if state.global_step == step:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_another_rank_is_silent_but_for_its_errors(
+    call: Call, recipe: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+
+    def fails(error: BaseException) -> None:
+        def run_recipe(*_arguments: object, **_options: object) -> None:
+            raise error
+
+        monkeypatch.setattr(pipeline_run, "run_recipe", run_recipe)
+
+    fails(Terminated("a checkpoint was saved"))
+    assert call("run", recipe) == 143
+    assert capfd.readouterr() == ("", "")
+    fails(DataError("no such split"))
+    assert call("run", recipe) == 2
+    assert capfd.readouterr() == ("", "rank 3 (machine 1): error: no such split\n")
+
+
+def test_a_launch_is_checked_before_it_starts(call: Call, recipe: Path, capfd: Any) -> None:
+    assert call("run", recipe, "--accelerate", "cpu3") == 2
+    assert "cpu2, deepspeed_zero2" in capfd.readouterr().err
+    assert call("run", recipe, "--launch", "num_processes=2") == 2
+    assert "name one with --accelerate" in capfd.readouterr().err
+
+
+def test_a_dry_run_plans_for_the_processes_that_would_run(
+    call: Call, recipe: Path, tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "1")  # so that it is put back
+    short = ("--out", tmp_path / "run", "--set", "stages.teacher.finetune.training.max_steps=1", "--format", "quiet")
+    assert call("run", recipe, *short) == 0
+    for options, state in (([], "cached"), (["--accelerate", "cpu2"], "to run")):
+        assert call("run", recipe, *short[:-2], "--dry-run", *options) == 0
+        assert state in capfd.readouterr().out.splitlines()[0]
 
 
 def test_a_dry_run_prints_the_plan(call: Call, recipe: Path, tmp_path: Path, capfd: Any) -> None:

@@ -65,6 +65,15 @@ def test_seed_inputs_and_world_size_count(data: Data, monkeypatch: pytest.Monkey
     assert len(found) == 4
 
 
+def test_twice_the_processes_with_half_the_batch_are_another_key_and_make_no_difference_to_an_export(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone, exported = key(FinetuneConfig(training={"per_device_train_batch_size": 16}), data), key(ExportConfig(), data)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert key(FinetuneConfig(training={"per_device_train_batch_size": 8}), data) != alone
+    assert key(ExportConfig(), data) == exported
+
+
 def test_rows_labels_and_length_count_for_training_and_not_for_dynamic_int8(
     data: Data, reviews: Path, tmp_path: Path
 ) -> None:
