@@ -159,6 +159,79 @@ def make_scores(rows: int, seed: int = 0) -> list[dict[str, Any]]:
     return made
 
 
+def make_pairs(rows: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Pairs of texts of good, bad and other words; the label is the cosine of their counts of the three kinds."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(rows):
+        counts = rng.integers(0, 4, (2, 3)) + np.eye(3, dtype=int)[rng.integers(0, 3, 2)]
+        kinds = (GOOD, BAD, FILLER)
+        words = [[*(w for n, kind in zip(row, kinds, strict=True) for w in rng.choice(kind, n))] for row in counts]
+        texts = [" ".join(map(str, rng.permutation(each))) for each in words]
+        cosine = counts[0] @ counts[1] / np.sqrt((counts[0] @ counts[0]) * (counts[1] @ counts[1]))
+        made.append({"text": texts[0], "text_pair": texts[1], "label": round(float(cosine), 3)})
+    return made
+
+
+def save_pairs(folder: Path, *, train: int = 400, validation: int = 100, test: int = 100) -> Path:
+    """`make_pairs` as json."""
+    return save_json(folder, make_pairs, {"train": train, "validation": validation, "test": test})
+
+
+def make_questions(rows: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Questions whose answer is the run of one or two good words in the context, whatever the question."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(rows):
+        before, after = ([str(word) for word in rng.choice(FILLER, rng.integers(1, 8))] for _ in range(2))
+        answer = " ".join(map(str, rng.choice(GOOD, rng.integers(1, 3))))
+        context = " ".join([*before, answer, *after])
+        answers = {"text": [answer], "answer_start": [len(" ".join(before)) + 1]}
+        made.append({"question": "word1 word2", "context": context, "answers": answers})
+    return made
+
+
+def save_questions(folder: Path, *, train: int = 400, validation: int = 100, test: int = 100) -> Path:
+    """`make_questions` as json."""
+    return save_json(folder, make_questions, {"train": train, "validation": validation, "test": test})
+
+
+def make_lines(rows: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Texts in which every word comes twice in a row, so that a masked one is known from its neighbours."""
+    rng = np.random.default_rng(seed)
+    words = [[str(word) for word in rng.choice(FILLER[:12], 8)] for _ in range(rows)]
+    return [{"text": " ".join(word for word in line for _ in range(2))} for line in words]
+
+
+def save_lines(folder: Path, *, train: int = 400, validation: int = 100, test: int = 100) -> Path:
+    """`make_lines` as json."""
+    return save_json(folder, make_lines, {"train": train, "validation": validation, "test": test})
+
+
+TAGS = ("O", "B-GOOD", "I-GOOD", "B-BAD", "I-BAD")
+
+
+def make_tagged(rows: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Sentences with runs of one or two good or bad words, each run an entity; never two runs side by side."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(rows):
+        tokens: list[str] = []
+        tags: list[str] = []
+        for _ in range(rng.integers(1, 4)):
+            kind, words = (("GOOD", GOOD), ("BAD", BAD))[rng.integers(2)]
+            filler, run = rng.integers(1, 4), rng.integers(1, 3)
+            tokens += map(str, [*rng.choice(FILLER, filler), *rng.choice(words, run)])
+            tags += ["O"] * int(filler) + [f"B-{kind}", f"I-{kind}"][:run]
+        made.append({"tokens": tokens, "tags": tags})
+    return made
+
+
+def save_tagged(folder: Path, *, train: int = 400, validation: int = 100, test: int = 100) -> Path:
+    """`make_tagged` as json."""
+    return save_json(folder, make_tagged, {"train": train, "validation": validation, "test": test})
+
+
 def save_topics(folder: Path, *, train: int = 400, validation: int = 100, test: int = 100) -> Path:
     """`make_topics` as json."""
     return save_json(folder, make_topics, {"train": train, "validation": validation, "test": test})
