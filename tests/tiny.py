@@ -160,15 +160,15 @@ def make_scores(rows: int, seed: int = 0) -> list[dict[str, Any]]:
 
 
 def make_pairs(rows: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Pairs of texts of good, bad and other words; the label is the cosine of their counts of the three kinds."""
+    """Pairs of texts; the label is the cosine of their counts of each word, which random embeddings nearly have."""
     rng = np.random.default_rng(seed)
     made = []
     for _ in range(rows):
-        counts = rng.integers(0, 4, (2, 3)) + np.eye(3, dtype=int)[rng.integers(0, 3, 2)]
-        kinds = (GOOD, BAD, FILLER)
-        words = [[*(w for n, kind in zip(row, kinds, strict=True) for w in rng.choice(kind, n))] for row in counts]
-        texts = [" ".join(map(str, rng.permutation(each))) for each in words]
-        cosine = counts[0] @ counts[1] / np.sqrt((counts[0] @ counts[0]) * (counts[1] @ counts[1]))
+        first = rng.integers(0, 12, rng.integers(3, 9))
+        second = np.where(rng.random(len(first)) < rng.random(), first, rng.integers(0, 12, len(first)))
+        a, b = (np.bincount(words, minlength=12) for words in (first, second))
+        cosine = a @ b / np.sqrt((a @ a) * (b @ b))
+        texts = [" ".join(FILLER[word] for word in rng.permutation(words)) for words in (first, second)]
         made.append({"text": texts[0], "text_pair": texts[1], "label": round(float(cosine), 3)})
     return made
 
@@ -197,10 +197,9 @@ def save_questions(folder: Path, *, train: int = 400, validation: int = 100, tes
 
 
 def make_lines(rows: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Texts in which every word comes twice in a row, so that a masked one is known from its neighbours."""
+    """Texts that say one of twelve words 7 to 20 times, so that a masked one is known from any other."""
     rng = np.random.default_rng(seed)
-    words = [[str(word) for word in rng.choice(FILLER[:12], 8)] for _ in range(rows)]
-    return [{"text": " ".join(word for word in line for _ in range(2))} for line in words]
+    return [{"text": " ".join([FILLER[rng.integers(12)]] * int(rng.integers(7, 21)))} for _ in range(rows)]
 
 
 def save_lines(folder: Path, *, train: int = 400, validation: int = 100, test: int = 100) -> Path:

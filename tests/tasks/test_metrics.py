@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sklearn
 
+from hfcompress.models.folder import task_of
 from hfcompress.recipe.tasks import LESS_IS_BETTER, TASKS, Metric, TaskName
 from hfcompress.tasks import correlation, get_task, metrics
 from hfcompress.tasks.labels import Labels
@@ -171,6 +172,7 @@ def test_every_task_of_the_recipe_language_has_code() -> None:
         assert task.name == name
         assert task.model_class().__name__.startswith("AutoModel")
         assert task.model_class().__name__.endswith(task.head.removeprefix("For"))
+        assert task_of({"architectures": [f"Some{task.head}"], "vocab_size": 9}) == name
         assert set(language.labels) <= set(language.required)
         assert set(language.metrics) <= set(get_args(Metric))
 

@@ -158,3 +158,19 @@ def test_a_tokenizer_that_knows_no_words_is_refused(encoder: Path, tmp_path: Pat
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(slow))
     with pytest.raises(ModelError, match="not a fast one; give a model with a"):
         TASK.load_processor(tmp_path)
+
+
+def test_a_byte_level_tokenizer_takes_words_as_they_stand_in_a_text(tmp_path: Path) -> None:
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import RobertaTokenizerFast
+
+    text = "good word bad word good bad " * 20
+    bpe = ByteLevelBPETokenizer()
+    bpe.train_from_iterator([text], vocab_size=300, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    bpe.save_model(str(tmp_path))
+    RobertaTokenizerFast.from_pretrained(tmp_path, model_max_length=32).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "roberta"}))
+    tokenizer = TASK.load_processor(tmp_path)
+    batch = TASK.preprocess([["good", "word", "bad"]], tokenizer, 32)
+    assert batch["word_starts"].sum() == 3
+    assert batch["input_ids"].tolist() == [tokenizer(" good word bad")["input_ids"]]
