@@ -10,7 +10,6 @@ import numpy as np
 
 from hfcompress.errors import DataError
 from hfcompress.models.folder import Problem
-from hfcompress.recipe.data import Split
 from hfcompress.recipe.tasks import Metric, TaskName
 from hfcompress.tasks import correlation
 from hfcompress.tasks.base import Batch, Collate
@@ -50,9 +49,6 @@ class FeatureExtraction(TextTask):
         # Where it may be absent, `forward` asks whether it is there.
         if "add_pooling_layer" in inspect.signature(type(model).__init__).parameters:
             model.pooler = None
-
-    def check_splits(self, splits: Mapping[Split, Dataset]) -> None:
-        """Splits that are evaluated hold pairs: `load_rows` has seen to it."""
 
     def encode(self, rows: Dataset, labels: Labels, where: str) -> Dataset:
         """The similarity of pairs, where rows have one, as float32."""
