@@ -66,10 +66,10 @@ def test_a_quantized_model_is_not_quantized_again(classifier: Path, tmp_path: Pa
     assert not (tmp_path / "again").exists()
 
 
-def test_load_refuses_what_is_no_model_folder(tmp_path: Path, encoder: Path) -> None:
+def test_load_refuses_what_is_no_model_folder(tmp_path: Path, vit: Path) -> None:
     with pytest.raises(InputError, match="is no folder"):
         hfcompress.load(tmp_path / "none")
     with pytest.raises(InputError, match=r"no config\.json"):
         hfcompress.load(tmp_path)
     with pytest.raises(InputError, match="no head for a task"):
-        hfcompress.load(encoder)
+        hfcompress.load(vit)

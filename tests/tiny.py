@@ -159,6 +159,78 @@ def make_scores(rows: int, seed: int = 0) -> list[dict[str, Any]]:
     return made
 
 
+def make_pairs(rows: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Pairs of texts; the label is the cosine of their counts of each word, which random embeddings nearly have."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(rows):
+        first = rng.integers(0, 12, rng.integers(3, 9))
+        second = np.where(rng.random(len(first)) < rng.random(), first, rng.integers(0, 12, len(first)))
+        a, b = (np.bincount(words, minlength=12) for words in (first, second))
+        cosine = a @ b / np.sqrt((a @ a) * (b @ b))
+        texts = [" ".join(FILLER[word] for word in rng.permutation(words)) for words in (first, second)]
+        made.append({"text": texts[0], "text_pair": texts[1], "label": round(float(cosine), 3)})
+    return made
+
+
+def save_pairs(folder: Path, *, train: int = 400, validation: int = 100, test: int = 100) -> Path:
+    """`make_pairs` as json."""
+    return save_json(folder, make_pairs, {"train": train, "validation": validation, "test": test})
+
+
+def make_questions(rows: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Questions whose answer is the run of one or two good words in the context, whatever the question."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(rows):
+        before, after = ([str(word) for word in rng.choice(FILLER, rng.integers(1, 8))] for _ in range(2))
+        answer = " ".join(map(str, rng.choice(GOOD, rng.integers(1, 3))))
+        context = " ".join([*before, answer, *after])
+        answers = {"text": [answer], "answer_start": [len(" ".join(before)) + 1]}
+        made.append({"question": "word1 word2", "context": context, "answers": answers})
+    return made
+
+
+def save_questions(folder: Path, *, train: int = 400, validation: int = 100, test: int = 100) -> Path:
+    """`make_questions` as json."""
+    return save_json(folder, make_questions, {"train": train, "validation": validation, "test": test})
+
+
+def make_lines(rows: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Texts that say one of twelve words 7 to 20 times, so that a masked one is known from any other."""
+    rng = np.random.default_rng(seed)
+    return [{"text": " ".join([FILLER[rng.integers(12)]] * int(rng.integers(7, 21)))} for _ in range(rows)]
+
+
+def save_lines(folder: Path, *, train: int = 400, validation: int = 100, test: int = 100) -> Path:
+    """`make_lines` as json."""
+    return save_json(folder, make_lines, {"train": train, "validation": validation, "test": test})
+
+
+TAGS = ("O", "B-GOOD", "I-GOOD", "B-BAD", "I-BAD")
+
+
+def make_tagged(rows: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Sentences with runs of one or two good or bad words, each run an entity; never two runs side by side."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(rows):
+        tokens: list[str] = []
+        tags: list[str] = []
+        for _ in range(rng.integers(1, 4)):
+            kind, words = (("GOOD", GOOD), ("BAD", BAD))[rng.integers(2)]
+            filler, run = rng.integers(1, 4), rng.integers(1, 3)
+            tokens += map(str, [*rng.choice(FILLER, filler), *rng.choice(words, run)])
+            tags += ["O"] * int(filler) + [f"B-{kind}", f"I-{kind}"][:run]
+        made.append({"tokens": tokens, "tags": tags})
+    return made
+
+
+def save_tagged(folder: Path, *, train: int = 400, validation: int = 100, test: int = 100) -> Path:
+    """`make_tagged` as json."""
+    return save_json(folder, make_tagged, {"train": train, "validation": validation, "test": test})
+
+
 def save_topics(folder: Path, *, train: int = 400, validation: int = 100, test: int = 100) -> Path:
     """`make_topics` as json."""
     return save_json(folder, make_topics, {"train": train, "validation": validation, "test": test})

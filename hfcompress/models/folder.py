@@ -20,6 +20,9 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
 _HEADS: dict[str, TaskName] = {
     "ForSequenceClassification": "text-classification",
+    "ForTokenClassification": "token-classification",
+    "ForMaskedLM": "masked-lm",
+    "ForQuestionAnswering": "question-answering",
     "ForImageClassification": "image-classification",
 }
 
@@ -92,11 +95,16 @@ def check_safe(folder: Path, *, trust_remote_code: bool = False) -> None:
 
 
 def task_of(config: dict[str, Any]) -> TaskName | None:
-    """The task of a model by the head that its config names, or None when it is a bare encoder."""
+    """The task of a model by the head that its config names; a bare encoder of text is for feature extraction.
+
+    None for a head that is none of ours, and for a bare encoder of images.
+    """
     for name in config.get("architectures") or []:
         for head, task in _HEADS.items():
             if str(name).endswith(head):
                 return task
+        if str(name).endswith("Model") and "vocab_size" in config:
+            return "feature-extraction"
     return None
 
 

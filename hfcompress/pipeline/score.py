@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hfcompress.benchmark.statistics import metric_difference, metric_interval
+from hfcompress.errors import MeasurementError
 from hfcompress.pipeline.predictions import Predictions
 from hfcompress.recipe.data import Split
 from hfcompress.recipe.tasks import Metric
@@ -43,7 +44,9 @@ def compare(
         return {}
     ours, theirs = answers[name], answers[against]
     if not np.array_equal(np.asarray(ours["row_id"]), np.asarray(theirs["row_id"])):
-        raise ValueError(f"{name} and {against} answered other rows, which cannot be paired")
+        raise MeasurementError(
+            f"{name} and {against} answered different rows, which cannot be paired: their tokenizers leave out others"
+        )
     compared: dict[str, Difference] = {}
     for metric in metrics:
         a, b = (data.task.statistic(metric, answered, data.labels) for answered in (ours, theirs))

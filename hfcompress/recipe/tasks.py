@@ -8,9 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-TaskName = Literal["text-classification", "image-classification"]
+TaskName = Literal[
+    "text-classification",
+    "token-classification",
+    "masked-lm",
+    "feature-extraction",
+    "question-answering",
+    "image-classification",
+]
 Metric = Literal[
     "accuracy",
+    "f1",
     "f1_macro",
     "f1_micro",
     "matthews_correlation",
@@ -18,10 +26,12 @@ Metric = Literal[
     "pearson",
     "spearman",
     "mse",
+    "perplexity",
+    "exact_match",
 ]
 
 #: Metrics of which less is better. They are no fractions either, and so are never shown in points.
-LESS_IS_BETTER: frozenset[str] = frozenset({"mse"})
+LESS_IS_BETTER: frozenset[str] = frozenset({"mse", "perplexity"})
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,35 @@ TASKS: dict[TaskName, TaskLanguage] = {
         # One class a row; several (multi-label); a number (regression).
         metrics=(*_ONE_CLASS, "f1_micro", "subset_accuracy", "pearson", "spearman", "mse"),
         has_sequence=True,
+    ),
+    "token-classification": TaskLanguage(
+        required=("tokens", "tags"),
+        optional=(),
+        metrics=("f1", "accuracy", "f1_macro"),  # `f1` is of entities, so of tags with `B-` and `I-`
+        has_sequence=True,
+        labels=("tags",),
+    ),
+    "masked-lm": TaskLanguage(
+        required=("text",),
+        optional=(),
+        metrics=("accuracy", "perplexity"),
+        has_sequence=True,
+        labels=(),
+    ),
+    "feature-extraction": TaskLanguage(
+        required=("text",),
+        optional=(),
+        metrics=("spearman", "pearson"),
+        has_sequence=True,
+        labels=(),
+        evaluated=("text_pair", "label"),
+    ),
+    "question-answering": TaskLanguage(
+        required=("question", "context", "answers"),
+        optional=(),
+        metrics=("f1", "exact_match"),
+        has_sequence=True,
+        labels=("answers",),
     ),
     "image-classification": TaskLanguage(
         required=("image", "label"),

@@ -94,12 +94,13 @@ def init_recipe(task: str, model: str, name: str | None = None) -> str:
 
 def _filled(task: TaskName, language: TaskLanguage, model: str, name: str) -> str:
     optional = "".join(f"  # {role}: a column that may be named too\n" for role in language.optional)
+    optional += "".join(f"  # {role}: read of the splits that are evaluated only\n" for role in language.evaluated)
     has_sequence = language.has_sequence
     return _TEMPLATE.format(
         name=_scalar(name),
         task=task,
         model=_scalar(model),
-        columns="{" + ", ".join(f"{role}: {role}" for role in language.required) + "}",
+        columns="{" + ", ".join(f"{role}: {role}" for role in (*language.required, *language.evaluated)) + "}",
         optional=optional,
         max_length="  max_length: 128  # tokens; longer text is cut\n" if has_sequence else "",
         metric=language.metrics[0],

@@ -16,6 +16,22 @@ def get_task(name: TaskName) -> Task:
             from hfcompress.tasks.text_classification import TextClassification
 
             return TextClassification()
+        case "token-classification":
+            from hfcompress.tasks.token_classification import TokenClassification
+
+            return TokenClassification()
+        case "masked-lm":
+            from hfcompress.tasks.masked_lm import MaskedLM
+
+            return MaskedLM()
+        case "feature-extraction":
+            from hfcompress.tasks.feature_extraction import FeatureExtraction
+
+            return FeatureExtraction()
+        case "question-answering":
+            from hfcompress.tasks.question_answering import QuestionAnswering
+
+            return QuestionAnswering()
         case "image-classification":
             from hfcompress.tasks.image_classification import ImageClassification
 

@@ -39,7 +39,7 @@ class Task(ABC):
     outputs: ClassVar[tuple[str, ...]] = ("logits",)
     #: Rows of one call while predicting: padding is small since rows are sorted by length.
     predict_rows: ClassVar[int] = 32
-    #: The role of the column that labels come from; None where rows are their own labels.
+    #: The role of the column that classes come from; None for a task without classes.
     labelled_by: ClassVar[str | None] = "label"
     #: Whether preparing rows draws from the seed.
     draws: ClassVar[bool] = False

@@ -15,8 +15,8 @@ from hfcompress.tasks import correlation, metrics
 from hfcompress.tasks.base import Batch, Task
 from hfcompress.tasks.columns import Columns
 from hfcompress.tasks.label_columns import check_same_classes, labels_of_data
-from hfcompress.tasks.labels import Labels, align, describe, labels_of_model
-from hfcompress.tasks.metrics import Statistic
+from hfcompress.tasks.labels import Labels, align, classes_config, describe, labels_of_model
+from hfcompress.tasks.metrics import Statistic, no_metric
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -110,20 +110,6 @@ class Classification(Task):
                 return correlation.mse(label, predicted)
             case _:
                 raise no_metric(metric, self.name)
-
-
-def no_metric(metric: Metric, task: str) -> ValueError:
-    """A metric that `Task.metrics` does not hold: the plan refuses it before."""
-    return ValueError(f"{task} has no metric {metric} for these labels")
-
-
-def classes_config(labels: Labels) -> dict[str, Any]:
-    """The number and names of classes as a config has them."""
-    return {
-        "num_labels": len(labels.names),
-        "id2label": dict(enumerate(labels.names)),
-        "label2id": {name: index for index, name in enumerate(labels.names)},
-    }
 
 
 def _feature(labels: Labels) -> Any:

@@ -93,6 +93,15 @@ class Labels:
                 return -100
 
 
+def classes_config(labels: Labels) -> dict[str, Any]:
+    """The number and names of classes as a config has them."""
+    return {
+        "num_labels": len(labels.names),
+        "id2label": dict(enumerate(labels.names)),
+        "label2id": {name: index for index, name in enumerate(labels.names)},
+    }
+
+
 def describe(labels: Labels) -> str:
     """What labels are, in a message: the names of the classes, and the problem where it is not one class a row."""
     names = ", ".join(labels.names[:20]) + (", ..." if len(labels.names) > 20 else "")

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 Statistic: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 
+def no_metric(metric: str, task: str) -> ValueError:
+    """For a metric that `Task.metrics` does not hold: the plan refuses it before."""
+    return ValueError(f"{task} has no metric {metric} for these labels")
+
+
 def over_rows(statistic: Statistic, rows: int) -> float:
     """The metric with every row counted once."""
     return float(statistic(np.ones((1, rows)))[0])
@@ -56,12 +61,12 @@ def f1_of(hits: np.ndarray, predicted: np.ndarray, actual: np.ndarray) -> Statis
     return of_totals(sums, lambda totals: divided(2 * totals[:, 0], totals[:, 1]))
 
 
-def f1_macro(labels: np.ndarray, predictions: np.ndarray, rows: np.ndarray | None = None) -> Statistic:
+def f1_macro(labels: np.ndarray, predictions: np.ndarray, lengths: np.ndarray | None = None) -> Statistic:
     """The mean of the F1 of each class that a resample's labels or predictions hold, as scikit-learn has it.
 
     Args:
         labels, predictions: class ids, shape (M,).
-        rows: the row that each of the M belongs to, for tasks with several in a row; default: one each.
+        lengths: how many of the M each row holds, (N,), one row after the other; default: one each.
     """
     classes = _classes(labels, predictions)
 
@@ -70,7 +75,7 @@ def f1_macro(labels: np.ndarray, predictions: np.ndarray, rows: np.ndarray | Non
         seen = (predicted + actual) > 0
         return divided(divided(2 * hits, predicted + actual).sum(axis=1), seen.sum(axis=1))
 
-    return of_totals(_class_counts(labels, predictions, classes, rows), value)
+    return of_totals(_class_counts(labels, predictions, classes, lengths), value)
 
 
 def matthews_correlation(labels: np.ndarray, predictions: np.ndarray) -> Statistic:
@@ -103,16 +108,16 @@ def _classes(labels: np.ndarray, predictions: np.ndarray) -> int:
     return int(max(labels.max(initial=0), predictions.max(initial=0))) + 1
 
 
-def _class_counts(labels: np.ndarray, predictions: np.ndarray, classes: int, rows: np.ndarray | None) -> csr_array:
+def _class_counts(labels: np.ndarray, predictions: np.ndarray, classes: int, lengths: np.ndarray | None) -> csr_array:
     """Hits, predictions and labels of each class by row, (N, 3 x classes); sparse, as a row holds few classes."""
     from scipy.sparse import csr_array
 
-    rows = np.arange(len(labels)) if rows is None else rows
-    count = int(rows.max(initial=-1)) + 1
+    lengths = np.ones(len(labels), dtype=np.int64) if lengths is None else lengths
+    rows = np.repeat(np.arange(len(lengths)), lengths)
     right = labels == predictions
     row = np.concatenate([rows[right], rows, rows])
     column = np.concatenate([labels[right], classes + predictions, 2 * classes + labels])
-    return csr_array((np.ones(len(row)), (row, column)), shape=(count, 3 * classes))
+    return csr_array((np.ones(len(row)), (row, column)), shape=(len(lengths), 3 * classes))
 
 
 def as_evaluate(name: str, statistic: Callable[[np.ndarray, np.ndarray], Statistic]) -> evaluate.Metric:

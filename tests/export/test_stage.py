@@ -151,13 +151,13 @@ def test_export_onnx_leaves_the_old_folder_when_the_comparison_fails(classifier:
     assert [path.name for path in tmp_path.iterdir()] == ["onnx"]
 
 
-def test_export_onnx_refuses_no_examples_and_bare_encoders_and_its_own_source(
-    classifier: Path, encoder: Path, tmp_path: Path
+def test_export_onnx_refuses_no_examples_and_encoders_of_images_and_its_own_source(
+    classifier: Path, vit: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="no rows to compare"):
         export_onnx(classifier, tmp_path / "onnx", examples=[])
     with pytest.raises(InputError, match="no head for a task"):
-        export_onnx(encoder, tmp_path / "onnx")
+        export_onnx(vit, tmp_path / "onnx")
     with pytest.raises(InputError, match="holds the source"):
         export_onnx(classifier, classifier)
     with pytest.raises(ModelError, match=r"no config\.json"):

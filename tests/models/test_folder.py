@@ -105,13 +105,21 @@ def test_a_model_that_cannot_be_had_is_one_line_with_the_way_out(name: str) -> N
         (["BertForSequenceClassification"], "text-classification"),
         (["ViTForImageClassification"], "image-classification"),
         (["BertModel"], None),
-        (["BertForTokenClassification"], None),
+        (["BertForTokenClassification"], "token-classification"),
+        (["BertForMaskedLM"], "masked-lm"),
+        (["BertForQuestionAnswering"], "question-answering"),
+        (["BertForMultipleChoice"], None),
         ([], None),
         (None, None),
     ],
 )
 def test_the_task_is_read_from_the_head(architectures: Any, task: str | None) -> None:
     assert task_of({"architectures": architectures}) == task
+
+
+def test_a_bare_encoder_of_text_is_for_feature_extraction() -> None:
+    assert task_of({"architectures": ["BertModel"], "vocab_size": 100}) == "feature-extraction"
+    assert task_of({"architectures": ["ViTModel"]}) is None
 
 
 def test_label_names_are_in_the_order_of_their_ids_and_not_of_their_text() -> None:

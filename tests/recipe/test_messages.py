@@ -8,7 +8,7 @@ import pytest
 
 from hfcompress.errors import RecipeError
 from hfcompress.recipe import parse_recipe
-from hfcompress.recipe.tasks import Metric
+from hfcompress.recipe.tasks import Metric, TaskName
 from hfcompress.recipe.training import training_fields
 
 Faults = Callable[[Any], list[str]]
@@ -39,6 +39,7 @@ def test_the_designs_example_of_an_error(example: dict[str, Any]) -> None:
 
 
 _METRICS = ", ".join(f"`{metric}`" for metric in get_args(Metric))
+_TASKS = ", ".join(f"`{task}`" for task in get_args(TaskName))
 
 
 @pytest.mark.parametrize(
@@ -53,8 +54,7 @@ _METRICS = ", ".join(f"`{metric}`" for metric in get_args(Metric))
         (
             "task",
             "text-clasification",
-            "task: should be one of `text-classification`, `image-classification`, got 'text-clasification'; "
-            "did you mean `text-classification`?",
+            f"task: should be one of {_TASKS}, got 'text-clasification'; did you mean `text-classification`?",
         ),
         ("model", 5, "model: should be a local folder or a Hub id, got 5"),
         ("model", "", "model.id: should not be empty, got ''"),

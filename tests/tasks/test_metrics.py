@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sklearn
 
+from hfcompress.models.folder import task_of
 from hfcompress.recipe.tasks import LESS_IS_BETTER, TASKS, Metric, TaskName
 from hfcompress.tasks import correlation, get_task, metrics
 from hfcompress.tasks.labels import Labels
@@ -135,13 +136,13 @@ def test_a_metric_of_several_classes_is_scikit_learns(name: Metric, seed: int, r
 def test_f1_macro_of_rows_with_several_answers_each_counts_them_all(pairs: list[tuple[int, int]], seed: int) -> None:
     labels, predictions = np.array(pairs).T
     rng = np.random.default_rng(seed)
-    rows = np.sort(rng.integers(0, 5, len(labels)))
-    _, rows = np.unique(rows, return_inverse=True)
-    counts = rng.integers(0, 3, (1, rows.max() + 1)).astype(np.float64)
+    lengths = np.bincount(rng.integers(0, 5, len(labels)), minlength=5)  # rows without any among them
+    rows = np.repeat(np.arange(5), lengths)
+    counts = rng.integers(0, 3, (1, 5)).astype(np.float64)
     counts[0, rows[0]] += 1
     each = np.repeat(np.arange(len(labels)), counts[0][rows].astype(int))
     expected = quietly(sklearn.f1_score, average="macro", zero_division=0)(labels[each], predictions[each])
-    assert metrics.f1_macro(labels, predictions, rows)(counts)[0] == pytest.approx(expected)
+    assert metrics.f1_macro(labels, predictions, lengths)(counts)[0] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("make, oracle", ONE_CLASS)
@@ -171,6 +172,7 @@ def test_every_task_of_the_recipe_language_has_code() -> None:
         assert task.name == name
         assert task.model_class().__name__.startswith("AutoModel")
         assert task.model_class().__name__.endswith(task.head.removeprefix("For"))
+        assert task_of({"architectures": [f"Some{task.head}"], "vocab_size": 9}) == name
         assert set(language.labels) <= set(language.required)
         assert set(language.metrics) <= set(get_args(Metric))
 

@@ -14,6 +14,7 @@ from hfcompress.errors import DataError
 from hfcompress.pipeline.keys import stage_key
 from hfcompress.recipe.data import UnlabeledConfig
 from hfcompress.recipe.stages import DistillConfig, ExportConfig, FinetuneConfig
+from hfcompress.recipe.tasks import TaskName
 from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import Rows
@@ -82,6 +83,35 @@ def test_images_without_labels_are_appended_as_they_are(load: Load, digits: Path
     assert rows.unlabeled is not None
     expected = task.preprocess(rows.unlabeled["image"][:], processor, 0)["pixel_values"]
     np.testing.assert_array_equal(batch["pixel_values"][6:], expected)
+
+
+@pytest.mark.parametrize(
+    "task, make, names",
+    [
+        ("token-classification", tiny.make_tagged, ("labels",)),
+        ("question-answering", tiny.make_questions, ("start_positions", "end_positions")),
+    ],
+)
+def test_tokens_and_positions_of_other_tasks_count_nowhere(
+    task: TaskName, make: Any, names: tuple[str, ...], load: Load, tmp_path: Path
+) -> None:
+    folder = tiny.save_json(tmp_path / "labelled", make, {"train": 4})
+    more = [{name: row[name] for name in row if name not in ("tags", "answers")} for row in make(3, 9)]
+    tiny.save_json(tmp_path / "more", lambda *_: more, {"train": 3})
+    code = get_task(task)
+    rows = load(folder, task=task, unlabeled=UnlabeledConfig(path=str(tmp_path / "more")))
+    data = Data(code, rows, code.labels_of(rows.splits["train"], "x", None), 32)
+    plain, batch = batch_of(data), batch_of(data, unlabeled=True)
+    assert len(batch["row_id"]) == len(set(batch["row_id"].tolist())) == 7
+    for name in names:
+        assert batch[name].dtype == np.int64
+        assert (batch[name][4:] == -100).all()
+        if batch[name].ndim == 1:
+            np.testing.assert_array_equal(batch[name][:4], plain[name])
+        else:
+            assert [(row[row != -100]).tolist() for row in batch[name][:4]] == [
+                (row[row != -100]).tolist() for row in plain[name]
+            ]
 
 
 def test_a_run_without_unlabelled_rows_prepares_what_it_has(load: Load, tmp_path: Path) -> None:
