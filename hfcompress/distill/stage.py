@@ -49,23 +49,32 @@ def distill(config: DistillConfig, inputs: Inputs, run: Run) -> Artifact:
     arguments = _arguments(run, {**objectives, **config.training})
     _carry_code(inputs.student or inputs.source, run)
     rows = run.data.prepared("train", processor, unlabeled=True)
-    return _train(student, _teacher(config, inputs, processor, arguments, run), rows, processor, arguments, run)
+    teacher = _teacher(config, inputs, processor, arguments, run, _passes(arguments, len(rows)))
+    return _train(student, teacher, rows, processor, arguments, run)
+
+
+def _passes(arguments: DistillationArguments, rows: int) -> float:
+    """How often training goes through its rows."""
+    if arguments.max_steps <= 0:
+        return float(arguments.num_train_epochs)
+    batch = arguments.train_batch_size * arguments.world_size * arguments.gradient_accumulation_steps
+    return arguments.max_steps * batch / rows
 
 
 def _teacher(
-    config: DistillConfig, inputs: Inputs, processor: Any, arguments: DistillationArguments, run: Run
+    config: DistillConfig, inputs: Inputs, processor: Any, arguments: DistillationArguments, run: Run, passes: float
 ) -> Teacher | None:
     """The teachers as one; None when nothing is asked of them."""
     from hfcompress.training.teachers import Teachers
 
     if all(part == "label" for part in config.parts()):
         return None
-    teachers = [_asked_or_cached(config, each, processor, arguments, run) for each in inputs.teachers]
+    teachers = [_asked_or_cached(config, each, processor, arguments, run, passes) for each in inputs.teachers]
     return teachers[0] if len(teachers) == 1 else Teachers(teachers, config.teacher_weights, config.teacher_choice)
 
 
 def _asked_or_cached(
-    config: DistillConfig, artifact: Artifact, processor: Any, arguments: DistillationArguments, run: Run
+    config: DistillConfig, artifact: Artifact, processor: Any, arguments: DistillationArguments, run: Run, passes: float
 ) -> Teacher:
     """A teacher that is asked at each step, or what it said once about every row."""
     from hfcompress.training.teachers import Teacher
@@ -74,9 +83,9 @@ def _asked_or_cached(
     own = run.data.task.load_processor(artifact.path)
     same_inputs = run.data.task.check_compatible(processor, own) is None
     keep = what_to_keep(teacher, config.teacher_cache_top_k, config.temperature)
-    asked_again = run.teacher_cache is not None and arguments.max_steps <= 0 and arguments.num_train_epochs > 1
     looks_inside = any(part in LOOK_INSIDE for part in config.parts())
-    pays = asked_again and not looks_inside and (keep.topk is not None or keep.dtype == "float32")
+    small = keep.topk is not None or keep.dtype == "float32"
+    pays = run.teacher_cache is not None and passes > 1 and small and not looks_inside
     if config.teacher_cache == "on" or not same_inputs or (config.teacher_cache == "auto" and pays):
         return cached_teacher(teacher, artifact, processor if same_inputs else own, arguments, run, keep)
     return teacher
