@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import shutil
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from hfcompress.artifact import Artifact
@@ -33,24 +35,55 @@ logger = logging.getLogger(__name__)
 
 def finetune(config: FinetuneConfig, inputs: Inputs, run: Run) -> Artifact:
     """Fine-tune the source on the labels; its head is new where the source has none for these labels."""
-    processor = _seeded_processor(inputs.source, run)
-    labels = run.data.labels
-    model = load_model(inputs.source.path, run.task, labels=labels, trust_remote_code=inputs.source.trusted)
-    arguments = _arguments(run, {"kl_weight": 0.0, "label_weight": 1.0, **config.training})
+
+    def once(fields: dict[str, Any]) -> Artifact:
+        processor = _seeded_processor(inputs.source, run)
+        labels = run.data.labels
+        model = load_model(inputs.source.path, run.task, labels=labels, trust_remote_code=inputs.source.trusted)
+        rows = run.data.prepared("train", processor)
+        return _train(model, None, rows, processor, _arguments(run, fields), run)
+
     _carry_code(inputs.source, run)
-    return _train(model, None, run.data.prepared("train", processor), processor, arguments, run)
+    return _within_memory(once, {"kl_weight": 0.0, "label_weight": 1.0, **config.training}, run)
 
 
 def distill(config: DistillConfig, inputs: Inputs, run: Run) -> Artifact:
     """Train a student, made from the source, towards its teachers and the labels."""
-    processor = _seeded_processor(inputs.student or inputs.source, run)
-    student = load_student(config.student, inputs, run)
-    objectives = config.model_dump(include=set(DistillationObjectives.model_fields), exclude_none=True)
-    arguments = _arguments(run, {**objectives, **config.training})
+
+    def once(fields: dict[str, Any]) -> Artifact:
+        processor = _seeded_processor(inputs.student or inputs.source, run)
+        student = load_student(config.student, inputs, run)
+        arguments = _arguments(run, fields)
+        rows = run.data.prepared("train", processor, unlabeled=True)
+        teacher = _teacher(config, inputs, processor, arguments, run, _passes(arguments, len(rows)))
+        return _train(student, teacher, rows, processor, arguments, run)
+
     _carry_code(inputs.student or inputs.source, run)
-    rows = run.data.prepared("train", processor, unlabeled=True)
-    teacher = _teacher(config, inputs, processor, arguments, run, _passes(arguments, len(rows)))
-    return _train(student, teacher, rows, processor, arguments, run)
+    objectives = config.model_dump(include=set(DistillationObjectives.model_fields), exclude_none=True)
+    return _within_memory(once, {**objectives, **config.training}, run)
+
+
+def _within_memory(once: Callable[[dict[str, Any]], Artifact], fields: dict[str, Any], run: Run) -> Artifact:
+    """Train once; again with smaller batches and as many rows a step when memory runs out, which the manifest says."""
+    from hfcompress.training.memory import SmallerBatch, steps_down, with_smaller_batches
+
+    def train(batch: int, accumulation: int) -> Artifact:
+        sizes = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
+        return once({**fields, **sizes})
+
+    def tell(step: SmallerBatch) -> None:
+        logger.warning(
+            "%s: out of memory with %d rows in each pass; goes on with %d, and %d passes a step",
+            run.name,
+            step.ran_out_at,
+            step.per_device_train_batch_size,
+            step.gradient_accumulation_steps,
+        )
+
+    asked = fields.get("per_device_train_batch_size", 8), fields.get("gradient_accumulation_steps", 1)
+    artifact = with_smaller_batches(train, *asked, run.work, tell, join().size)
+    steps = [asdict(step) for step in steps_down(run.work)]
+    return replace(artifact, details={**(artifact.details or {}), **({"smaller_batches": steps} if steps else {})})
 
 
 def _passes(arguments: DistillationArguments, rows: int) -> float:
@@ -58,7 +91,7 @@ def _passes(arguments: DistillationArguments, rows: int) -> float:
     if arguments.max_steps <= 0:
         return float(arguments.num_train_epochs)
     batch = arguments.train_batch_size * arguments.world_size * arguments.gradient_accumulation_steps
-    return arguments.max_steps * batch / rows
+    return float(arguments.max_steps * batch / rows)
 
 
 def _teacher(

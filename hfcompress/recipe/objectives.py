@@ -123,7 +123,7 @@ class DistillationObjectives(Schema):
         temperature: T of the soft targets; the loss is multiplied by T^2. Not used by `mse` and `cosine`.
         beta: of `jsd`: 0 is the forward KL, 1 the reverse KL.
         kl_weight: weight of the part that compares outputs, whatever its `soft_loss`.
-        label_weight: weight of the task's own loss.
+        label_weight: weight of the task's own loss. Embeddings have none, and do not use it.
         hidden, relations, attention: further parts; absent: not computed.
         schedules: part -> how its weight moves over training; absent: constant.
         teacher_weights: one weight for each teacher, in their order; default: equal ones.

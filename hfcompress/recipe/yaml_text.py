@@ -10,6 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.representer import SafeRepresenter
 
 _DEEPEST = 40
 _MOST_VALUES = 50_000
@@ -46,9 +47,22 @@ def read_yaml(text: str) -> Any:
         raise NotPlainError(f"it nests deeper than {_DEEPEST} levels") from None
 
 
+class _Representer(SafeRepresenter):
+    """Text with a line break of Unicode is quoted with escapes: in any other style it would be read as a space."""
+
+
+def _quoted(representer: Any, text: str) -> Any:
+    style = '"' if re.search("[\x85\u2028\u2029]", text) else None
+    return representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Representer.add_representer(str, _quoted)
+
+
 def write_yaml(data: Any) -> str:
     """Block-style YAML 1.2 of plain data, in the order given."""
     yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _Representer
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel.yaml annotates it as None
     yaml.allow_unicode = True

@@ -133,7 +133,7 @@ def objectives_for(
     made: list[Objective] = []
     for part in config.parts():
         match part:
-            case "label":
+            case "label" if head.has_labels:
                 made.append(LabelLoss(head, smoothing))
             case "kl":
                 made.append(SoftTargets(head, config))
@@ -143,6 +143,8 @@ def objectives_for(
                 made.append(Relations(config.relations, student, _opened(teacher, part)))
             case "attention" if config.attention:
                 made.append(AttentionMaps(config.attention, student, _opened(teacher, part)))
+    if not made:
+        raise InputError(f"there is nothing for {head} to learn: give it a teacher and a kl_weight above 0")
     return made
 
 

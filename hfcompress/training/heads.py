@@ -52,9 +52,11 @@ class Head(ABC):
 
     Attributes:
         comparisons: how its outputs can be compared with a teacher's; the first one is the default.
+        has_labels: whether there are labels to learn from beside a teacher.
     """
 
     comparisons: ClassVar[dict[SoftLoss, Comparison]] = _OF_CLASSES
+    has_labels: ClassVar[bool] = True
 
     @abstractmethod
     def labelled(self, batch: Batch) -> Tensor | None:
@@ -216,6 +218,7 @@ class Embedding(Head):
     """
 
     comparisons: ClassVar[dict[SoftLoss, Comparison]] = _OF_VECTORS
+    has_labels: ClassVar[bool] = False
 
     def __str__(self) -> str:
         return "an embedding"
@@ -226,7 +229,7 @@ class Embedding(Head):
 
     def label_losses(self, outputs: Outputs, batch: Batch, smoothing: float) -> Tensor:
         """Refused: there are no labels."""
-        raise InputError("embeddings have no labels to learn from; set label_weight to 0 and give a teacher")
+        raise InputError("embeddings have no labels to learn from; give a teacher")
 
     def compared(self, outputs: Outputs, batch: Batch) -> Tensor:
         """The embeddings (N, D); an answer that holds an `embedding` already gives that."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import PreTrainedModel, Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, has_length
 
@@ -179,6 +179,12 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # Transformers is unt
         value.backward()  # type: ignore[no-untyped-call]  # torch's own
         gradients = {name: p.grad for name, p in student.named_parameters() if p.grad is not None}
         return first_non_finite(gradients) is not None
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Batches of the size that the arguments say: a resumed Trainer would take that of the checkpoint."""
+        self._train_batch_size = self.args.train_batch_size
+        loader: DataLoader[Any] = super().get_train_dataloader()
+        return loader
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
         """Ours, grouped by length where lengths are known; a dataset without a length is read in its own order."""

@@ -26,6 +26,7 @@ DOCUMENTED_HOOKS = {
     "__init__",
     "compute_loss",
     "get_batch_samples",
+    "get_train_dataloader",
     "_get_train_sampler",
     "log",
     "save_model",
