@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import closing
@@ -14,7 +15,7 @@ from hfcompress.artifact import Artifact
 from hfcompress.distill.student import load_student
 from hfcompress.distill.teacher_cache import cached_teacher, what_to_keep
 from hfcompress.distributed.world import join
-from hfcompress.errors import TrainingDivergedError
+from hfcompress.errors import ModelError, TrainingDivergedError
 from hfcompress.models.loading import load_model
 from hfcompress.models.quiet import no_bars
 from hfcompress.recipe.objectives import LOOK_INSIDE, DistillationObjectives
@@ -114,13 +115,15 @@ def _asked_or_cached(
 
     teacher = Teacher(load_model(artifact.path, run.task, trust_remote_code=artifact.trusted))
     own = run.data.task.load_processor(artifact.path)
-    same_inputs = run.data.task.check_compatible(processor, own) is None
+    other_inputs = run.data.task.check_compatible(processor, own)
+    if other_inputs is not None and not run.data.task.answers_rows:
+        raise ModelError(f"{run.name}: the teacher {teacher.name} does not fit the student: {other_inputs}")
     keep = what_to_keep(teacher, config.teacher_cache_top_k, config.temperature)
     looks_inside = any(part in LOOK_INSIDE for part in config.parts())
     small = keep.topk is not None or keep.dtype == "float32"
     pays = run.teacher_cache is not None and passes > 1 and small and not looks_inside
-    if config.teacher_cache == "on" or not same_inputs or (config.teacher_cache == "auto" and pays):
-        return cached_teacher(teacher, artifact, processor if same_inputs else own, arguments, run, keep)
+    if config.teacher_cache == "on" or other_inputs is not None or (config.teacher_cache == "auto" and pays):
+        return cached_teacher(teacher, artifact, processor if other_inputs is None else own, arguments, run, keep)
     return teacher
 
 
@@ -145,9 +148,16 @@ def _arguments(run: Run, fields: dict[str, Any]) -> DistillationArguments:
     from hfcompress.training.precision import training_dtype
 
     dtype = training_dtype(fields)
+    # Those of an earlier stage leave theirs behind, and a launcher may have set another: the recipe decides.
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "no" if dtype == "fp32" else dtype
     ours = {"output_dir": str(run.work), "seed": run.seed, "data_seed": run.seed, "disable_tqdm": True}
     device = {} if torch.cuda.is_available() else {"use_cpu": True, "dataloader_pin_memory": False}
-    return DistillationArguments(**{**ours, **device, **fields, "bf16": dtype == "bf16", "fp16": dtype == "fp16"})
+    precision = {"bf16": dtype == "bf16", "fp16": dtype == "fp16"}
+    arguments = DistillationArguments(**{**ours, **device, **fields, **precision})
+    if arguments.n_gpu > 1:  # without a launcher Trainer would split each batch over threads, one for each GPU
+        logger.warning("%s: one of %d GPUs is used; --accelerate multi_gpu uses all", run.name, arguments.n_gpu)
+        arguments._n_gpu = 1
+    return arguments
 
 
 def _train(

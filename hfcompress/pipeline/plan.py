@@ -15,9 +15,10 @@ from hfcompress.pipeline.dispatch import code_of
 from hfcompress.pipeline.students import check_students, student_bytes
 from hfcompress.recipe.data import Split
 from hfcompress.recipe.graph import inputs_of, stage_order
+from hfcompress.recipe.objectives import LOOK_INSIDE
 from hfcompress.recipe.recipe import SOURCE, Recipe
 from hfcompress.recipe.schema import ModelRef
-from hfcompress.recipe.stages import QuantizeConfig
+from hfcompress.recipe.stages import DistillConfig, QuantizeConfig
 from hfcompress.recipe.tasks import Metric
 from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data
@@ -205,8 +206,16 @@ def _check_outside_teacher(plan: Plan, stage: str, teacher: str) -> None:
             f"the student {describe(ours)}; choose a teacher with the same labels in the same order"
         )
     reason = task.check_compatible(task.load_processor(plan.source.path), task.load_processor(folder))
-    if reason is not None:
+    if reason is not None and not _can_be_cached(plan, stage):
         raise ModelError(f"stages.{stage}: the teacher {teacher} does not fit the student: {reason}")
+
+
+def _can_be_cached(plan: Plan, stage: str) -> bool:
+    """Whether what a teacher says of rows can be kept, so that it may read them with a tokenizer of its own."""
+    config = plan.recipe.stages[stage].config
+    looks_inside = isinstance(config, DistillConfig) and set(config.parts()) & set(LOOK_INSIDE)
+    asked = isinstance(config, DistillConfig) and config.teacher_cache != "off"
+    return plan.data.task.answers_rows and asked and not looks_inside
 
 
 def estimate_bytes(plan: Plan) -> dict[str, int]:

@@ -112,6 +112,18 @@ class DistillConfig(VerbConfig, DistillationObjectives):
             )
         return self
 
+    @model_validator(mode="after")
+    def _top_k_fits(self) -> DistillConfig:
+        if self.teacher_cache_top_k is None:
+            return self
+        if self.teacher_cache == "off":
+            raise ValueError("teacher_cache_top_k says what a cache keeps, and teacher_cache is off; leave one out")
+        if self.soft_loss not in (None, "forward_kl"):
+            raise ValueError(f"teacher_cache_top_k goes with soft_loss forward_kl alone, got {self.soft_loss}")
+        if len(self.teacher) > 1:
+            raise ValueError("teacher_cache_top_k goes with one teacher: the likeliest classes of several differ")
+        return self
+
 
 class ExportConfig(VerbConfig):
     """Export to ONNX through Optimum, and compare the logits on validation rows.

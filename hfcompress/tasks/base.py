@@ -41,6 +41,8 @@ class Task(ABC):
     predict_rows: ClassVar[int] = 32
     #: The role of the column that classes come from; None for a task without classes.
     labelled_by: ClassVar[str | None] = "label"
+    #: Whether outputs are those of whole rows, and so mean the same to models that cut text into other tokens.
+    answers_rows: ClassVar[bool] = True
     #: Whether preparing rows draws from the seed.
     draws: ClassVar[bool] = False
 

@@ -32,6 +32,7 @@ class MaskedLM(TextTask):
     head: ClassVar[str] = "ForMaskedLM"
     labelled_by: ClassVar[str | None] = None
     draws: ClassVar[bool] = True
+    answers_rows: ClassVar[bool] = False
     #: The logits of a batch are rows x tokens x vocabulary: 8 x 128 x 30,522 are 125 MB.
     predict_rows: ClassVar[int] = 8
 

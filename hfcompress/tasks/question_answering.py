@@ -38,6 +38,7 @@ class QuestionAnswering(TextTask):
     head: ClassVar[str] = "ForQuestionAnswering"
     outputs: ClassVar[tuple[str, ...]] = ("start_logits", "end_logits")
     labelled_by: ClassVar[str | None] = None
+    answers_rows: ClassVar[bool] = False
 
     def model_class(self) -> Any:
         """`AutoModelForQuestionAnswering`."""

@@ -40,6 +40,7 @@ class TokenClassification(TextTask):
     name: ClassVar[TaskName] = "token-classification"
     head: ClassVar[str] = "ForTokenClassification"
     labelled_by: ClassVar[str | None] = "tags"
+    answers_rows: ClassVar[bool] = False
 
     def model_class(self) -> Any:
         """`AutoModelForTokenClassification`."""

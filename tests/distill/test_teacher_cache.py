@@ -11,10 +11,12 @@ import torch
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
 
 from hfcompress.artifact import Artifact
+from hfcompress.distill.stage import distill
 from hfcompress.distill.teacher_cache import cached_teacher, what_to_keep
 from hfcompress.errors import InputError
 from hfcompress.models.loading import load_model
-from hfcompress.stage import Run
+from hfcompress.recipe.stages import DistillConfig, StudentConfig
+from hfcompress.stage import Inputs, Run
 from hfcompress.training.answers import Answer
 from hfcompress.training.arguments import DistillationArguments
 from hfcompress.training.cache.kept import Keep, TopK
@@ -81,3 +83,18 @@ def test_of_a_vocabulary_labelled_tokens_are_kept_and_of_rows_everything() -> No
     assert what_to_keep(rows, None, 2.0) == Keep()
     assert what_to_keep(lm, None, 2.0) == Keep(dtype="float16", positions="labelled")
     assert what_to_keep(lm, 64, 2.0) == Keep(topk=TopK(64, 2.0), positions="labelled")
+
+
+def test_a_student_learns_from_a_teacher_with_other_tokens_through_its_cache(make_run: Any, tmp_path: Path) -> None:
+    teacher = tiny.save_bert(tmp_path / "teacher", head=True, seed=3)
+    tokenizer = teacher / "tokenizer.json"
+    # Words 7 and 8 change places: the same ids are other words.
+    swapped = tokenizer.read_text().replace('"word7"', '"?"').replace('"word8"', '"word7"').replace('"?"', '"word8"')
+    tokenizer.write_text(swapped)
+    source = tiny.save_bert(tmp_path / "source", head=True)
+    run = make_run("student", teacher_cache=tmp_path / "cache")
+    config = DistillConfig(student=StudentConfig(keep_layers=(0, 2)), training={"max_steps": 6, "bf16": False})
+    student = distill(config, Inputs(Artifact(source, "torch"), (Artifact(teacher, "torch"),)), run)
+    assert student.details is not None
+    assert student.details["steps"] == 6
+    assert [path.name for path in (tmp_path / "cache").iterdir() if (path / "identity.json").is_file()]

@@ -14,6 +14,7 @@ from hfcompress.errors import InputError
 from hfcompress.pipeline.build import Made, Options, build, key_of, outside
 from hfcompress.pipeline.dry_run import plan_recipe
 from hfcompress.pipeline.folder import RunFolder
+from hfcompress.pipeline.lead import Lead
 from hfcompress.pipeline.plan import estimate_bytes, make_plan
 from hfcompress.pipeline.run import run_recipe
 from hfcompress.progress import SILENT
@@ -125,6 +126,7 @@ def a_distilbert_of_an_electra(recipe: dict[str, Any], tmp: Path) -> None:
 def a_checkpoint_with_another_vocabulary(recipe: dict[str, Any], tmp: Path) -> None:
     a_teacher_with_another_vocabulary(recipe, tmp)
     named = recipe["stages"]["student"]["distill"].pop("teacher")
+    del recipe["stages"]["student"]["distill"]["teacher_cache"]
     recipe["stages"]["student"]["distill"]["student"] = {"model": named}
 
 
@@ -143,7 +145,7 @@ def a_teacher_with_another_vocabulary(recipe: dict[str, Any], tmp: Path) -> None
     folder = tiny.save_bert(tmp / "other", head=True)
     path = folder / "tokenizer.json"
     path.write_text(path.read_text(encoding="utf-8").replace('"word7"', '"word77"'), encoding="utf-8")
-    recipe["stages"]["student"]["distill"]["teacher"] = str(folder)
+    recipe["stages"]["student"]["distill"] |= {"teacher": str(folder), "teacher_cache": "off"}
 
 
 def a_source_without_a_head(recipe: dict[str, Any], tmp: Path) -> None:
@@ -259,10 +261,19 @@ def test_a_checkpoint_that_another_stage_made_is_trained(recipe: dict[str, Any],
     plan = make_plan(parse_recipe(recipe))
     made = outside(plan)
     for name in plan.order:
-        made[name] = build(plan, name, made, RunFolder(tmp_path / "run"), Options(), SILENT)
+        made[name] = build(plan, name, made, RunFolder(tmp_path / "run"), Options(), SILENT, Lead())
     for name, teacher in {"small": "teacher", "again": "outsider"}.items():
         folder = made[name].artifact.path
         assert json.loads((folder / "config.json").read_text())["num_hidden_layers"] == 1
         manifest = (folder / "manifest.json").read_text()
         assert set(json.loads(manifest)["parents"]) == {"teacher", "small", teacher}
         assert str(tmp_path) not in manifest, "folders of this machine stay here"
+
+
+def test_a_teacher_with_another_vocabulary_may_read_rows_in_its_own_way_into_a_cache(
+    encoder: Path, reviews: Path, tmp_path: Path
+) -> None:
+    recipe = tiny.text_recipe(encoder, reviews)
+    a_teacher_with_another_vocabulary(recipe, tmp_path)
+    recipe["stages"]["student"]["distill"]["teacher_cache"] = "auto"
+    assert make_plan(parse_recipe(recipe)).order == ("teacher", "student", "onnx", "int8")
