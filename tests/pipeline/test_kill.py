@@ -50,7 +50,7 @@ def test_ten_kills_leave_the_weights_of_an_undisturbed_run(
     while killed < KILLS:
         folder = tmp_path / f"killed-{runs}"
         process = start(server, recipe, folder)
-        process.join(timeout=float(rng.uniform(0.02, 0.35)) * whole)
+        process.join(timeout=float(rng.uniform(0.02, 0.25)) * whole)
         if process.exitcode is None:
             process.kill()
             process.join()
