@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import shutil
 from collections.abc import Callable
 from contextlib import closing
@@ -67,6 +66,7 @@ def distill(config: DistillConfig, inputs: Inputs, run: Run) -> Artifact:
 def _within_memory(once: Callable[[dict[str, Any]], Artifact], fields: dict[str, Any], run: Run) -> Artifact:
     """Train once; again with smaller batches and as many rows a step when memory runs out, which the manifest says."""
     from hfcompress.training.memory import SmallerBatch, steps_down, with_smaller_batches
+    from hfcompress.training.precision import precision_decided, training_dtype
 
     def train(batch: int, accumulation: int) -> Artifact:
         sizes = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
@@ -82,7 +82,8 @@ def _within_memory(once: Callable[[dict[str, Any]], Artifact], fields: dict[str,
         )
 
     asked = fields.get("per_device_train_batch_size", 8), fields.get("gradient_accumulation_steps", 1)
-    artifact = with_smaller_batches(train, *asked, run.work, tell, join().size)
+    with precision_decided(training_dtype(fields)):
+        artifact = with_smaller_batches(train, *asked, run.work, tell, join().size)
     steps = [asdict(step) for step in steps_down(run.work)]
     return replace(artifact, details={**(artifact.details or {}), **({"smaller_batches": steps} if steps else {})})
 
@@ -148,8 +149,6 @@ def _arguments(run: Run, fields: dict[str, Any]) -> DistillationArguments:
     from hfcompress.training.precision import training_dtype
 
     dtype = training_dtype(fields)
-    # Those of an earlier stage leave theirs behind, and a launcher may have set another: the recipe decides.
-    os.environ["ACCELERATE_MIXED_PRECISION"] = "no" if dtype == "fp32" else dtype
     ours = {"output_dir": str(run.work), "seed": run.seed, "data_seed": run.seed, "disable_tqdm": True}
     device = {} if torch.cuda.is_available() else {"use_cpu": True, "dataloader_pin_memory": False}
     precision = {"bf16": dtype == "bf16", "fp16": dtype == "fp16"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from hfcompress.host import describe_host, has_bf16
@@ -29,3 +31,22 @@ def _gpu_has_bf16() -> bool:
     import torch
 
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+
+
+@contextmanager
+def precision_decided(dtype: Dtype) -> Iterator[None]:
+    """Make accelerate compute in `dtype`, whatever a launcher or an earlier training said.
+
+    `TrainingArguments` leave their precision behind in an environment variable, which later ones that ask for float32
+    would follow without a word.
+    """
+    name = "ACCELERATE_MIXED_PRECISION"
+    before = os.environ.get(name)
+    os.environ[name] = "no" if dtype == "fp32" else dtype
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before

@@ -93,7 +93,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # Transformers is unt
         if self.compute_loss_func is not None:
             return None
         # We divide by counts over all micro-batches: Trainer must not divide by their number as well.
-        self.model_accepts_loss_kwargs = True
+        self.model_accepts_loss_kwargs = self.loss_is_scaled_for_ga = True  # the latter is Transformers 5's word for it
         if self.teacher is not None:
             self.teacher.autocast = autocast_of(self.args)
             self.teacher.to(self.args.device)

@@ -270,6 +270,7 @@ def test_a_checkpoint_that_another_stage_made_is_trained(recipe: dict[str, Any],
         assert str(tmp_path) not in manifest, "folders of this machine stay here"
 
 
+@pytest.mark.export
 def test_a_teacher_with_another_vocabulary_may_read_rows_in_its_own_way_into_a_cache(
     encoder: Path, reviews: Path, tmp_path: Path
 ) -> None:

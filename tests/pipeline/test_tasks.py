@@ -21,6 +21,8 @@ from hfcompress.tasks.columns import Ragged
 from hfcompress.tasks.labels import Labels
 from tests import tiny
 
+pytestmark = pytest.mark.export
+
 SEVERAL = Labels(("good", "bad", "numbered"), {}, "multi_label_classification")
 NUMBER = Labels(("LABEL_0",), {}, "regression")
 TAGS = Labels(tiny.TAGS, {}, None)
@@ -51,7 +53,6 @@ def recipe_of(case: str, folder: Path, **changes: Any) -> dict[str, Any]:
 QUICK = ("masks",)
 
 
-@pytest.mark.export
 @pytest.mark.parametrize("case", [pytest.param(c, marks=() if c in QUICK else pytest.mark.slow) for c in CASES])
 def test_a_task_is_measured_judged_and_reported(case: str, tmp_path: Path) -> None:
     task, _, _, metrics, kept = CASES[case]

@@ -34,6 +34,18 @@ DOCUMENTED_HOOKS = {
 }
 
 
+#: Attributes that plain trainers do not have; Transformers 4 does not know the last one.
+OURS = {
+    "teacher",
+    "_loss",
+    "_counts",
+    "_micro_batches",
+    "_parts",
+    "_sampler_epoch",
+    "loss_is_scaled_for_ga",
+}
+
+
 def weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
@@ -46,7 +58,7 @@ def test_only_documented_hooks_of_trainer_are_overridden() -> None:
 def test_our_own_attributes_do_not_hide_those_of_trainer(trainer: Make) -> None:
     ours = set(vars(trainer(model=tiny_bert(), teacher=tiny_bert(1))))
     plain = set(vars(Trainer(model=tiny_bert(), args=trainer(model=tiny_bert()).args)))
-    assert ours - plain == {"teacher", "_loss", "_counts", "_micro_batches", "_parts", "_sampler_epoch"}
+    assert ours - plain == OURS
 
 
 @pytest.mark.parametrize("teacher", [None, tiny_bert(1)], ids=["labels", "distillation"])
@@ -245,3 +257,15 @@ def test_the_comparison_can_be_chosen(trainer: Make, name: str) -> None:
         "mse": losses.mse(ours, theirs),
     }[name]
     torch.testing.assert_close(training.compute_loss(student.train(), batch), expected.mean())
+
+
+def test_labels_that_are_missing_are_missed_where_they_weigh_something(trainer: Make) -> None:
+    def unlabelled(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        return {name: value for name, value in collate(rows).items() if name != "labels"}
+
+    training = trainer(model=tiny_bert(), teacher=tiny_bert(1))
+    training.data_collator = unlabelled
+    with pytest.raises(
+        InputError, match="no labels for a classifier to learn from; add them, or set label_weight to 0"
+    ):
+        training.train()
