@@ -206,7 +206,7 @@ def _count_save_steps_(arguments: DistillationArguments, rows: int) -> None:
     """Turn `save_steps` as a share of all steps into a number, which is what a resumed Trainer compares it with."""
     if 0 < arguments.save_steps < 1:
         batches = math.ceil(rows / (arguments.train_batch_size * arguments.world_size))
-        updates = max(1, batches // arguments.gradient_accumulation_steps)
+        updates = max(1, math.ceil(batches / arguments.gradient_accumulation_steps))
         steps = arguments.max_steps if arguments.max_steps > 0 else arguments.num_train_epochs * updates
         arguments.save_steps = max(1, math.ceil(arguments.save_steps * steps))
 

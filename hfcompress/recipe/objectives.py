@@ -17,6 +17,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     field_validator,
+    model_validator,
 )
 
 from hfcompress.recipe.schema import Schema
@@ -148,6 +149,15 @@ class DistillationObjectives(Schema):
         if weights is not None and not weights:
             raise ValueError("teacher_weights should hold one weight for each teacher, got none; leave it out")
         return weights
+
+    @model_validator(mode="after")
+    def _schedules_move_something(self) -> DistillationObjectives:
+        absent = sorted(set(self.schedules) - set(self.weights()))
+        if absent:
+            raise ValueError(
+                f"schedules names {', '.join(absent)}, which is no part of this loss; add `{absent[0]}: {{}}`"
+            )
+        return self
 
     def weights(self) -> dict[Part, float]:
         """The weight of each part at the first step; parts that are absent are left out."""

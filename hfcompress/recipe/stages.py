@@ -105,6 +105,8 @@ class DistillConfig(VerbConfig, DistillationObjectives):
             raise ValueError(
                 f"{' and '.join(looks_inside)} look into the layers of one teacher, and {several} are named"
             )
+        if self.teacher_choice == "best" and several == 1:
+            raise ValueError("teacher_choice best chooses among several teachers, and one is named")
         if looks_inside and self.teacher_cache == "on":
             raise ValueError(
                 f"{' and '.join(looks_inside)} look into the teacher's layers, which teacher_cache does not keep; "
@@ -116,6 +118,8 @@ class DistillConfig(VerbConfig, DistillationObjectives):
     def _top_k_fits(self) -> DistillConfig:
         if self.teacher_cache_top_k is None:
             return self
+        if "kl" not in self.parts() or set(self.parts()) & set(LOOK_INSIDE):
+            raise ValueError("teacher_cache_top_k needs kl_weight, and no part that looks into the teacher's layers")
         if self.teacher_cache == "off":
             raise ValueError("teacher_cache_top_k says what a cache keeps, and teacher_cache is off; leave one out")
         if self.soft_loss not in (None, "forward_kl"):

@@ -29,6 +29,7 @@ OURS: dict[str, str] = {
     "local_rank": "the launcher sets it",
     "deepspeed": "use an accelerate config: accelerate launch --config_file",
     "fsdp": "use an accelerate config: accelerate launch --config_file",
+    "auto_find_batch_size": "a stage takes smaller batches by itself when memory runs out, and keeps the step",
     "save_only_model": "a checkpoint without the optimizer cannot resume exactly",
     "remove_unused_columns": "batches carry the inputs of student and teacher",
     "group_by_length": "use `length_grouped`, which resumes exactly",

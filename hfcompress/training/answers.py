@@ -57,7 +57,7 @@ class ProjectionRecorder:
     """
 
     def __init__(self, modules: Mapping[int, tuple[nn.Module, nn.Module, nn.Module]]) -> None:
-        self._seen: dict[tuple[int, int], Tensor] = {}
+        self._seen: dict[tuple[int, int], Tensor] | None = None
         self._layers = tuple(modules)
         self._hooks = [
             module.register_forward_hook(self._keep(layer, place))
@@ -66,9 +66,13 @@ class ProjectionRecorder:
         ]
 
     def take(self) -> dict[int, Projections]:
-        """The projections of the last forward pass; they are forgotten here, so that nothing keeps their graph."""
-        seen, self._seen = self._seen, {}
+        """The projections of the forward pass since `arm`; forgotten here, so that nothing keeps their graph."""
+        seen, self._seen = self._seen or {}, None
         return {layer: (seen[layer, 0], seen[layer, 1], seen[layer, 2]) for layer in self._layers}
+
+    def arm(self) -> None:
+        """Keep what the next forward pass gives; others (evaluation, recomputation, another trainer) leave nothing."""
+        self._seen = {}
 
     def close(self) -> None:
         """Take the hooks away."""
@@ -77,7 +81,8 @@ class ProjectionRecorder:
 
     def _keep(self, layer: int, place: int) -> Callable[[nn.Module, Any, Tensor], None]:
         def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            self._seen[layer, place] = output
+            if self._seen is not None:
+                self._seen[layer, place] = output
 
         return hook
 
@@ -87,6 +92,8 @@ def ask(
 ) -> Answer:
     """Run a model, wrapped for several processes or not, on inputs that it takes."""
     asked = {**inputs, "output_hidden_states": True} if wants.hidden_states else inputs
+    if recorder:
+        recorder.arm()
     outputs = model(**asked)
     states = outputs.get("hidden_states") if wants.hidden_states else None
     return Answer(outputs, states or (), recorder.take() if recorder and wants.projections else {})

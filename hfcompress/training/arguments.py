@@ -86,6 +86,10 @@ class DistillationArguments(TrainingArguments):  # type: ignore[misc]  # Transfo
         self.objectives = _objectives({name: getattr(self, name) for name in _OBJECTIVES})
         _check_limit(self.save_total_limit)
         self._check_inherited()
+        if self.gradient_checkpointing:
+            # The reentrant way runs the first pass without a graph: projections that are recorded in it have none.
+            kwargs = _parsed("gradient_checkpointing_kwargs", getattr(self, "gradient_checkpointing_kwargs"))  # noqa: B009
+            self.gradient_checkpointing_kwargs = {"use_reentrant": False, **(kwargs or {})}
         # Without an accelerator there is nothing to pin memory for, and torch warns at every epoch.
         if not torch.accelerator.is_available():
             self.dataloader_pin_memory = False
@@ -107,6 +111,14 @@ class DistillationArguments(TrainingArguments):  # type: ignore[misc]  # Transfo
             )
         if self.logging_nan_inf_filter:
             raise InputError("logging_nan_inf_filter=True hides a loss of NaN; leave it False")
+        if self.auto_find_batch_size:
+            raise InputError(
+                "auto_find_batch_size changes the batch of a step; lower per_device_train_batch_size instead"
+            )
+        kwargs = getattr(self, "gradient_checkpointing_kwargs", None)
+        layers = self.relations is not None or self.attention is not None
+        if layers and isinstance(kwargs, dict) and kwargs.get("use_reentrant"):
+            raise InputError("use_reentrant=True takes the gradient from relations and attention; leave it out")
         # `save_safetensors` is gone from Transformers 5, `group_by_length` became a strategy there.
         if not getattr(self, "save_safetensors", True):
             raise InputError("save_safetensors=False writes pickled weights, which run code when loaded; leave it True")

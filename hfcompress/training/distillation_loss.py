@@ -41,6 +41,12 @@ class DistillationLoss:
     def __init__(
         self, config: DistillationObjectives, student: PreTrainedModel, teacher: Teacher | None, smoothing: float
     ) -> None:
+        kept_at = getattr(teacher, "temperature", None)
+        if kept_at not in (None, config.temperature) and "kl" in config.parts():
+            raise InputError(
+                f"the teacher's cache keeps what is likeliest at temperature {kept_at}, and temperature is "
+                f"{config.temperature}; fill another one"
+            )
         self._config = config
         self._head = head_of(student)
         opened = getattr(teacher, "model", None)  # several teachers, or a cache, show no layers
@@ -76,7 +82,11 @@ class DistillationLoss:
             counts: of the whole step; None: the batch is the whole step.
         """
         known = counts or self.count([batch])
-        return {each.part: each(student, teacher, batch) / known[each.count].clamp(min=1) for each in self.objectives}
+        # Transformers 4 computes losses under the autocast of the model on a CPU: too few digits for small differences.
+        with torch.autocast(next(iter(known.values())).device.type, enabled=False):
+            return {
+                each.part: each(student, teacher, batch) / known[each.count].clamp(min=1) for each in self.objectives
+            }
 
     def weighted(self, parts: Mapping[Part, Tensor], step: int, steps: int) -> Tensor:
         """The sum of weight x part when `step` of `steps` optimizer steps are done."""

@@ -83,7 +83,8 @@ class GradientCheck(TrainerCallback):  # type: ignore[misc]  # Transformers is u
 
 def _suspicious(gradients: Iterable[Tensor]) -> bool:
     smallest = min(gradients, key=lambda gradient: gradient.numel())
-    return not bool(smallest.isfinite().all()) or not bool(smallest.any())
+    finite, some = torch.stack([smallest.isfinite().all(), smallest.any()]).tolist()
+    return not (finite and some)
 
 
 def first_non_finite(tensors: Mapping[str, Tensor]) -> str | None:

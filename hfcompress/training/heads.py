@@ -98,7 +98,15 @@ class Classes(Head):
 
     def labelled(self, batch: Batch) -> Tensor | None:
         """See `Head.labelled`."""
-        return batch["labels"] != IGNORED if "labels" in batch else None
+        if "labels" not in batch:
+            return None
+        labels: Tensor = batch["labels"]
+        if labels.dim() != 1 or labels.is_floating_point():
+            raise InputError(
+                f"a classifier of one class takes labels (N,) of integers, got {tuple(labels.shape)} {labels.dtype}; "
+                "for several classes a row set problem_type='multi_label_classification' in the model's config"
+            )
+        return labels != IGNORED
 
     def label_losses(self, outputs: Outputs, batch: Batch, smoothing: float) -> Tensor:
         """Cross-entropy (N,)."""
@@ -185,8 +193,13 @@ class Tokens(Head):
 class Spans(Head):
     """Where an answer begins and ends: `start_logits`, `end_logits` (N, T), `start_positions`, `end_positions` (N,).
 
-    -100 for none. As in Transformers, the loss of a row is the mean of the two cross-entropies.
+    -100 for none. As in Transformers, the loss of a row is the mean of the two cross-entropies. A squared difference of
+    logits would depend on the padding.
     """
+
+    comparisons: ClassVar[dict[SoftLoss, Comparison]] = {
+        name: compare for name, compare in _OF_CLASSES.items() if name != "mse"
+    }
 
     def __str__(self) -> str:
         return "a span head"

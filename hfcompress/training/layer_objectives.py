@@ -64,7 +64,8 @@ class HiddenStates(Objective):
     def _compare(self, layer: int, ours: Tensor, theirs: Tensor) -> Tensor:
         projections: Any = self.projections
         if str(layer) in projections:
-            ours = projections[str(layer)](ours)
+            projection = projections[str(layer)]
+            ours = projection(ours.to(projection.weight.dtype))
         if ours.dim() == 4:
             ours, theirs = _as_tokens(*_same_size(ours, theirs))
         return losses.mse(ours, theirs) if self._config.loss == "mse" else losses.cosine(ours, theirs)

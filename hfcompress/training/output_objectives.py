@@ -12,7 +12,7 @@ from hfcompress.errors import InputError
 from hfcompress.recipe.objectives import DistillationObjectives, Part
 from hfcompress.training import losses
 from hfcompress.training.answers import Answer
-from hfcompress.training.heads import Batch, Head
+from hfcompress.training.heads import Batch, Head, Labels, Regression
 from hfcompress.training.objective import Count, Objective
 
 
@@ -24,6 +24,8 @@ class LabelLoss(Objective):
     asks_teacher: ClassVar[bool] = False
 
     def __init__(self, head: Head, smoothing: float = 0.0) -> None:
+        if smoothing and isinstance(head, Regression | Labels):
+            raise InputError(f"label_smoothing_factor does not suit {head}; leave it at 0")
         self._head = head
         self._smoothing = smoothing
 

@@ -98,6 +98,12 @@ class Teachers(Teacher):
     ) -> None:
         if weights is not None and len(weights) != len(teachers):
             raise InputError(f"{len(teachers)} teachers have {len(weights)} teacher_weights; give one for each")
+        if len(teachers) < 2:
+            raise InputError(
+                f"teacher_weights and teacher_choice are for several teachers, got {len(teachers)}; leave them out"
+            )
+        if any(getattr(teacher, "temperature", None) is not None for teacher in teachers):
+            raise InputError("caches of the likeliest classes of several teachers cannot be averaged; keep all classes")
         self.teachers = list(teachers)
         self.choice = choice
         total = sum(weights or [1.0] * len(teachers))
@@ -143,6 +149,8 @@ class Teachers(Teacher):
         for teacher in self.teachers:
             teacher.check_matches(student)
         self._head = head_of(student)
+        if self.choice == "best" and not self._head.has_labels:
+            raise InputError(f"teacher_choice best goes by labels, and {self._head} has none; use average")
 
     def _mean(self, values: Sequence[Tensor]) -> Tensor:
         return torch.stack([weight * value for weight, value in zip(self.weights, values, strict=True)]).sum(0)
@@ -188,6 +196,8 @@ def _check_heads(teacher: Teacher, student: PreTrainedModel) -> None:
 
 
 def _check_labels(teacher: Teacher, student: PreTrainedModel) -> None:
+    if not any(part in type(student).__name__ for part in ("Classification", "QuestionAnswering")):
+        return  # what a config of a bare encoder or a masked LM calls labels means nothing
     theirs, ours = teacher.model.config.id2label, student.config.id2label
     if theirs != ours:
         raise InputError(

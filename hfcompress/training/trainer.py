@@ -34,6 +34,8 @@ from hfcompress.training.teachers import Teacher, Teachers
 
 #: Where the student holds modules that are trained with it and left out of its artifact.
 _PROJECTIONS = "distillation_projections"
+#: accelerate's word for a precision -> what autocast takes.
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class DistillationTrainer(Trainer):  # type: ignore[misc]  # Transformers is untyped
@@ -95,15 +97,24 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # Transformers is unt
         # We divide by counts over all micro-batches: Trainer must not divide by their number as well.
         self.model_accepts_loss_kwargs = self.loss_is_scaled_for_ga = True  # the latter is Transformers 5's word for it
         if self.teacher is not None:
-            self.teacher.autocast = autocast_of(self.args)
+            self.teacher.autocast = _DTYPES.get(self.accelerator.mixed_precision)
             self.teacher.to(self.args.device)
+        self.label_smoother = None  # ours smooths in training alone, so that eval_loss compares
         config = LABELS_ONLY if self.teacher is None else self.args.objectives
         loss = DistillationLoss(config, model, self.teacher, self.args.label_smoothing_factor)
+        if loss.looks_inside and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            raise InputError(
+                "hidden, relations and attention look into a student that FSDP or DeepSpeed has split over processes; "
+                "use --accelerate multi_gpu, or leave these parts out"
+            )
         if loss.looks_inside and self.train_dataset is not None:
             row = self._prepare_inputs(self.data_collator([next(iter(self.train_dataset))]))
             projections = loss.probe(model, row, self.args.seed)
             if projections is not None:
                 model.add_module(_PROJECTIONS, projections.to(self.args.device))
+                if self.args.ddp_find_unused_parameters is None:
+                    # They are used outside of the student's forward, which DDP would take for unused.
+                    self.args.ddp_find_unused_parameters = False
         return loss
 
     def get_batch_samples(
@@ -137,6 +148,17 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # Transformers is unt
             self._check_finite(loss, {"label": loss}, inputs, Answer(outputs), Answer({}))
         return (loss, outputs) if return_outputs else loss
 
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: Mapping[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> Any:
+        """Evaluation of one batch, of which the model is given what it takes; without labels Trainer gives it all."""
+        student = self.accelerator.unwrap_model(model, keep_torch_compile=False)
+        return super().prediction_step(model, inputs_of(student, inputs), prediction_loss_only, ignore_keys)
+
     def _distillation_loss(
         self, loss_of: DistillationLoss, model: nn.Module, student: nn.Module, inputs: Mapping[str, Any]
     ) -> tuple[Tensor, Any]:
@@ -146,13 +168,17 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # Transformers is unt
         self._check_finite(loss, parts, inputs, ours, theirs)
         named = {f"loss_{part}": value for part, value in parts.items()}
         self._parts.add(named, 1 / self.current_gradient_accumulation_steps)
+        if self.accelerator.num_processes > 1:
+            # DDP waits for the gradient of every output, and a loss of layers alone has none.
+            outputs = [each.sum() for each in ours.outputs.values() if isinstance(each, Tensor)]
+            loss = loss + 0 * torch.stack(outputs).sum()
         # Every wrapper averages gradients over processes, and the counts are those of all of them already.
         return (loss if self._counts is None else loss * self.accelerator.num_processes), ours.outputs
 
     def _check_finite(
         self, loss: Tensor, parts: Mapping[Any, Tensor], inputs: Mapping[str, Any], ours: Answer, theirs: Answer
     ) -> None:
-        # The one wait for the device in a step.
+        # Waits for the device, once a micro-batch.
         if not bool(loss.isfinite().all()):
             step = self.state.global_step + 1
             raise loss_divergence(step, parts, inputs, student=ours.outputs, teacher=theirs.outputs)
@@ -210,7 +236,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # Transformers is unt
             logs = {**logs, **self._parts.averages(lambda totals: self.accelerator.reduce(totals, "sum"), processes)}
         elif "train_loss" in logs:  # the end: the steps after the last log are in train_loss
             self._parts.clear()
-            self._counts = None
+            self._counts, self._micro_batches = None, []
         super().log(logs, start_time)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
@@ -276,13 +302,12 @@ def _as_teacher(
 ) -> Teacher:
     several = list(teacher) if isinstance(teacher, Sequence) else [teacher]
     teachers = [each if isinstance(each, Teacher) else Teacher(each) for each in several]
-    if len(teachers) == 1:
+    weights, choice = args.objectives.teacher_weights, args.objectives.teacher_choice
+    if len(teachers) == 1 and weights is None and choice == "average":
         return teachers[0]
-    return Teachers(teachers, args.objectives.teacher_weights, args.objectives.teacher_choice)
+    return Teachers(teachers, weights, choice)
 
 
 def autocast_of(args: DistillationArguments) -> torch.dtype | None:
-    """What the student computes in: Trainer says it to the model that it trains, and to no other."""
-    if args.bf16:
-        return torch.bfloat16
-    return torch.float16 if args.fp16 else None
+    """What a student that is trained with these arguments computes in, and so its teacher."""
+    return _DTYPES.get("bf16" if args.bf16 else "fp16" if args.fp16 else "no")

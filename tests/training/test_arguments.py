@@ -36,6 +36,13 @@ def test_the_defaults_are_the_documented_ones(tmp_path: Path) -> None:
         ({"save_total_limit": 1}, "save_total_limit should be 2 or more, got 1"),
         ({"remove_unused_columns": True}, "remove_unused_columns=True"),
         ({"logging_nan_inf_filter": True}, "logging_nan_inf_filter=True"),
+        ({"auto_find_batch_size": True}, "auto_find_batch_size"),
+        ({"schedules": {"hidden": {"end": 1}}}, "schedules names hidden"),
+        ({"hidden": "{", "kl_weight": 1.0}, "hidden should be a mapping or its JSON"),
+        (
+            {"relations": {}, "gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": True}},
+            "use_reentrant=True",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_with_the_value(tmp_path: Path, values: dict[str, Any], message: str) -> None:

@@ -131,6 +131,7 @@ def test_a_soft_loss_that_does_not_suit_the_head_is_refused_with_those_that_do()
     for head, name, fitting in (
         (Regression(), "forward_kl", "use mse"),
         (Classes(), "cosine", "use forward_kl or reverse_kl or jsd or mse"),
+        (Spans(), "mse", "use forward_kl or reverse_kl or jsd"),
         (Embedding(), "jsd", "use cosine or mse"),
     ):
         with pytest.raises(InputError, match=fitting):

@@ -235,3 +235,45 @@ def test_unequal_numbers_of_heads_are_refused_with_the_way_out(trainer: Make) ->
 def test_several_teachers_show_no_layers(trainer: Make) -> None:
     with pytest.raises(InputError, match="one teacher"):
         trainer(model=tiny_bert(), teacher=[deep_bert(1), deep_bert(2)], relations={})
+
+
+@pytest.mark.parametrize("part", ["relations", "attention", "hidden"])
+def test_gradient_checkpointing_leaves_the_gradient_as_it_is(trainer: Make, tmp_path: Path, part: str) -> None:
+    norms = []
+    for checkpointing in (False, True):
+        training = trainer(
+            folder=tmp_path / str(checkpointing),
+            model=tiny_bert(),
+            teacher=deep_bert(),
+            kl_weight=0.0,
+            label_weight=0.0,
+            gradient_checkpointing=checkpointing,
+            logging_steps=1,
+            max_steps=2,
+            **{part: {}},
+        )
+        training.train()
+        norms.append(logged(training, "grad_norm"))
+    assert norms[0][0] > 0.1
+    assert norms[1] == pytest.approx(norms[0], rel=1e-4)
+
+
+def test_nothing_of_a_forward_pass_is_kept_after_training(trainer: Make, batch: dict[str, torch.Tensor]) -> None:
+    student = tiny_bert()
+    training = trainer(model=student, teacher=deep_bert(), relations={})
+    training.train()
+    student(**{name: batch[name] for name in ("input_ids", "attention_mask")})
+    assert training._loss is not None
+    assert training._loss._recorder is not None
+    assert training._loss._recorder._seen is None
+    assert training._micro_batches == []
+
+
+def test_losses_are_computed_in_float32_under_autocast(batch: dict[str, torch.Tensor]) -> None:
+    student, teacher = tiny_bert(), deep_bert()
+    loss = loss_of(student, teacher, relations={}, attention={}, hidden={})
+    loss.probe(student, batch, seed=0)
+    ours, theirs = loss.ask(student, student, batch)
+    exact = loss.parts(ours, theirs, batch, None)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(loss.parts(ours, theirs, batch, None), exact, rtol=0, atol=0)

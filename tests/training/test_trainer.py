@@ -27,6 +27,7 @@ DOCUMENTED_HOOKS = {
     "compute_loss",
     "get_batch_samples",
     "get_train_dataloader",
+    "prediction_step",
     "_get_train_sampler",
     "log",
     "save_model",
@@ -265,7 +266,45 @@ def test_labels_that_are_missing_are_missed_where_they_weigh_something(trainer: 
 
     training = trainer(model=tiny_bert(), teacher=tiny_bert(1))
     training.data_collator = unlabelled
-    with pytest.raises(
-        InputError, match="no labels for a classifier to learn from; add them, or"
-    ):
+    with pytest.raises(InputError, match="no labels for a classifier to learn from; add them, or"):
+        training.train()
+
+
+def test_eval_loss_is_not_smoothed(trainer: Make) -> None:
+    losses_of = [
+        trainer(
+            model=tiny_bert(), trainer_args={"eval_dataset": sentence_pairs(16)}, label_smoothing_factor=smoothing
+        ).evaluate()["eval_loss"]
+        for smoothing in (0.0, 0.3)
+    ]
+    assert losses_of[0] == losses_of[1]
+
+
+def test_rows_without_labels_can_be_evaluated(trainer: Make) -> None:
+    def unlabelled(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        return {name: value for name, value in collate(rows).items() if name != "labels"}
+
+    training = trainer(model=tiny_distilbert(), teacher=tiny_bert(1), trainer_args={"data_collator": unlabelled})
+    assert len(training.predict(sentence_pairs(8)).predictions) == 8
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"teacher": [tiny_bert(1)], "teacher_choice": "best"}, "for several teachers, got 1"),
+        ({"teacher": tiny_bert(1), "teacher_weights": [1.0]}, "for several teachers, got 1"),
+        ({"teacher": []}, "for several teachers, got 0"),
+    ],
+)
+def test_options_of_several_teachers_need_several(trainer: Make, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        trainer(model=tiny_bert(), **settings)
+
+
+def test_labels_of_another_problem_are_refused(trainer: Make) -> None:
+    def several(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        return collate(rows) | {"labels": torch.ones(len(rows), 2)}
+
+    training = trainer(model=tiny_bert(), trainer_args={"data_collator": several})
+    with pytest.raises(InputError, match="problem_type='multi_label_classification'"):
         training.train()

@@ -58,6 +58,9 @@ def test_two_processes_train_as_one_with_batches_twice_as_large(tmp_path: Path) 
     together = two_processes.tiny_distilbert().from_pretrained(tmp_path / "whole" / "checkpoint-10").state_dict()
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
+    for name, losses in first["inside"].items():
+        assert losses == pytest.approx(two_processes.looking_inside(tmp_path / name, 16, name), rel=1e-3, abs=2e-4)
+
     # Cut in the middle of the second epoch, where the order of the first would give other weights.
     assert (first["checkpoint"], first["skipped"]) == ("checkpoint-6", [])
     assert (first["resumed_bit_equal"], second["resumed_bit_equal"]) == (True, True)

@@ -15,6 +15,11 @@ from hfcompress.training.trainer import DistillationTrainer
 from tests.training.toy import PowerCut, PowerCutError, logged, sentence_pairs, tiny_bert, tiny_distilbert, tiny_trainer
 
 PARTS = ("loss", "loss_kl", "loss_label", "grad_norm")
+#: Losses that look into layers: projections lie outside of the student's forward, and relations alone use no output.
+INSIDE: dict[str, dict[str, Any]] = {
+    "hidden": {"hidden": {}},
+    "relations": {"relations": {"heads": 2}, "kl_weight": 0.0, "label_weight": 0.0},
+}
 
 
 def training(folder: Path, rows_per_process: int, cut_at: int | None = None) -> DistillationTrainer:
@@ -34,6 +39,23 @@ def training(folder: Path, rows_per_process: int, cut_at: int | None = None) -> 
         save_steps=3,
         per_device_train_batch_size=rows_per_process,
     )
+
+
+def looking_inside(folder: Path, rows_per_process: int, name: str) -> list[float]:
+    """The losses of a narrower student that learns from layers."""
+    trainer = tiny_trainer(
+        folder,
+        model=tiny_bert(hidden_size=16, intermediate_size=32),
+        teacher=tiny_bert(1),
+        rows=sentence_pairs(64),
+        max_steps=4,
+        adam_epsilon=1e-4,
+        logging_steps=1,
+        per_device_train_batch_size=rows_per_process,
+        **INSIDE[name],
+    )
+    trainer.train()
+    return logged(trainer, "loss")
 
 
 def history(trainer: DistillationTrainer) -> dict[str, list[float]]:
@@ -56,6 +78,7 @@ def main(folder: Path) -> None:
         "checkpoint": checkpoint and checkpoint.name,
         "skipped": skipped,
         "resumed_bit_equal": same,
+        "inside": {name: looking_inside(folder / name, 8, name) for name in INSIDE},
     }
     (folder / f"rank{whole.args.process_index}.json").write_text(json.dumps(report))
     torch.distributed.destroy_process_group()
