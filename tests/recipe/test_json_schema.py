@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import jsonschema
 import pytest
 
 from hfcompress.recipe import recipe_json_schema
@@ -49,7 +50,6 @@ def test_training_fields_are_completed(schema: dict[str, Any]) -> None:
 def test_the_schema_takes_the_designs_example_and_refuses_a_misspelt_key(
     schema: dict[str, Any], example: dict[str, Any]
 ) -> None:
-    jsonschema = pytest.importorskip("jsonschema")
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
     assert validator.is_valid(example)
