@@ -86,7 +86,8 @@ class DistillationArguments(TrainingArguments):  # type: ignore[misc]  # Transfo
         self.objectives = _objectives({name: getattr(self, name) for name in _OBJECTIVES})
         _check_limit(self.save_total_limit)
         self._check_inherited()
-        if self.gradient_checkpointing:
+        # Transformers 5 has another word for it, and the way without reentrance as its default.
+        if self.gradient_checkpointing and not hasattr(self, "activation_checkpointing"):
             # The reentrant way runs the first pass without a graph: projections that are recorded in it have none.
             kwargs = _parsed("gradient_checkpointing_kwargs", getattr(self, "gradient_checkpointing_kwargs"))  # noqa: B009
             self.gradient_checkpointing_kwargs = {"use_reentrant": False, **(kwargs or {})}
@@ -115,9 +116,10 @@ class DistillationArguments(TrainingArguments):  # type: ignore[misc]  # Transfo
             raise InputError(
                 "auto_find_batch_size changes the batch of a step; lower per_device_train_batch_size instead"
             )
-        kwargs = getattr(self, "gradient_checkpointing_kwargs", None)
+        names = ("gradient_checkpointing_kwargs", "activation_checkpointing_kwargs")
+        kwargs = [given for name in names if isinstance(given := getattr(self, name, None), dict)]
         layers = self.relations is not None or self.attention is not None
-        if layers and isinstance(kwargs, dict) and kwargs.get("use_reentrant"):
+        if layers and any(given.get("use_reentrant") for given in kwargs):
             raise InputError("use_reentrant=True takes the gradient from relations and attention; leave it out")
         # `save_safetensors` is gone from Transformers 5, `group_by_length` became a strategy there.
         if not getattr(self, "save_safetensors", True):
