@@ -107,6 +107,8 @@ class DistillConfig(VerbConfig, DistillationObjectives):
             )
         if self.teacher_choice == "best" and several == 1:
             raise ValueError("teacher_choice best chooses among several teachers, and one is named")
+        if self.teacher_cache == "on" and self.parts() == ("label",):
+            raise ValueError("teacher_cache is on, and nothing is learned from a teacher; give kl_weight a value")
         if looks_inside and self.teacher_cache == "on":
             raise ValueError(
                 f"{' and '.join(looks_inside)} look into the teacher's layers, which teacher_cache does not keep; "

@@ -102,6 +102,12 @@ _TASKS = ", ".join(f"`{task}`" for task in get_args(TaskName))
             "stages.student.distill: teacher_weights should hold 1, one for each teacher, got (1.0, 2.0)",
         ),
         (
+            "stages/student/distill",
+            {"kl_weight": 0, "teacher_cache": "on"},
+            "stages.student.distill: teacher_cache is on, and nothing is learned from a teacher; "
+            "give kl_weight a value",
+        ),
+        (
             "stages/student/distill/hidden",
             {"layers": "unifrm"},
             "stages.student.distill.hidden.layers: should be uniform, last, or student's layers to teacher's "

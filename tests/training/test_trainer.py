@@ -308,3 +308,14 @@ def test_labels_of_another_problem_are_refused(trainer: Make) -> None:
     training = trainer(model=tiny_bert(), trainer_args={"data_collator": several})
     with pytest.raises(InputError, match="problem_type='multi_label_classification'"):
         training.train()
+
+
+def test_a_cache_of_the_likeliest_at_another_temperature_is_refused(trainer: Make) -> None:
+    class Kept(Teacher):
+        temperature = 4.0
+
+    with pytest.raises(InputError, match=r"at temperature 4.0, and temperature is 1.0; fill another one"):
+        trainer(model=tiny_bert(), teacher=Kept(tiny_bert(1)), temperature=1.0)
+    trainer(model=tiny_bert(), teacher=Kept(tiny_bert(1)), temperature=4.0)
+    with pytest.raises(InputError, match="cannot be averaged"):
+        trainer(model=tiny_bert(), teacher=[Kept(tiny_bert(1)), tiny_bert(2)], temperature=4.0)
