@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from hfcompress.errors import InputError
@@ -23,7 +24,8 @@ def architecture_of(model_type: str) -> Architecture:
         raise InputError(
             f"hfcompress does not know where the family {model_type!r} keeps its layers; it knows "
             f"{', '.join(sorted(ARCHITECTURES))}; add an entry to hfcompress/models/architectures.py, which is where "
-            "its layers are and the names of four fields of its config"
+            "its layers are and the names of four fields of its config; `relations` also takes the names of its "
+            "projections in the recipe (`student_projections`, `teacher_projections`)"
         )
     return architecture
 
@@ -63,16 +65,18 @@ def layers_of(model: PreTrainedModel) -> list[nn.Module]:
     return [model.get_submodule(path) for path in layer_paths(model)]
 
 
-def projections_of(model: PreTrainedModel, layer: int) -> tuple[nn.Module, nn.Module, nn.Module]:
+def projections_of(model: PreTrainedModel, layer: int | tuple[str, str, str]) -> tuple[nn.Module, nn.Module, nn.Module]:
     """The modules that give the queries, keys and values of a layer, each `[N, T, width]`.
 
     Args:
-        model: a model of a family in `architectures.py`.
-        layer: an index into its encoder layers.
+        model: a model; of a family in `architectures.py` when a layer is given.
+        layer: an index into its encoder layers; or the dotted paths of the three modules, for any family.
 
     Raises:
-        InputError: an unknown family, one without projections of their own, or a layer that it does not have.
+        InputError: an unknown family, one without projections of their own, or a layer or module that it does not have.
     """
+    if isinstance(layer, tuple):
+        return _module(model, layer[0]), _module(model, layer[1]), _module(model, layer[2])
     architecture = architecture_of(model.config.model_type)
     if not architecture.projections:
         raise InputError(
@@ -87,6 +91,17 @@ def projections_of(model: PreTrainedModel, layer: int) -> tuple[nn.Module, nn.Mo
         if query in modules:
             return modules[query], modules[key], modules[value]
     raise _wrong_entry(model, "projections", [query for query, _, _ in architecture.projections])
+
+
+def _module(model: PreTrainedModel, path: str) -> nn.Module:
+    modules: dict[str, nn.Module] = dict(model.named_modules())
+    if path not in modules:
+        near = get_close_matches(path, modules, n=3, cutoff=0.3)
+        raise InputError(
+            f"{type(model).__name__} has no module {path!r}; names are those of `model.named_modules()`"
+            + (f", such as {', '.join(near)}" if near else "")
+        )
+    return modules[path]
 
 
 def layer_paths(model: PreTrainedModel) -> list[str]:

@@ -78,12 +78,24 @@ class RelationsConfig(Schema):
         student_layer: from 0; default: the last.
         teacher_layer: from 0; default: the last. The paper takes an upper middle layer for large teachers.
         heads: relation heads, a divisor of both widths; default: the student's attention heads.
+        student_projections, teacher_projections: in place of a layer, for a family that hfcompress does not know: the
+            dotted paths of the modules that give its queries, keys and values.
     """
 
     weight: NonNegativeFloat = 1.0
     student_layer: NonNegativeInt | None = None
     teacher_layer: NonNegativeInt | None = None
     heads: PositiveInt | None = None
+    student_projections: tuple[str, str, str] | None = None
+    teacher_projections: tuple[str, str, str] | None = None
+
+    @model_validator(mode="after")
+    def _named_or_counted(self) -> RelationsConfig:
+        for whose in ("student", "teacher"):
+            layer, named = getattr(self, f"{whose}_layer"), getattr(self, f"{whose}_projections")
+            if layer is not None and named is not None:
+                raise ValueError(f"{whose}_layer and {whose}_projections both say where to look; leave one out")
+        return self
 
 
 class AttentionConfig(Schema):

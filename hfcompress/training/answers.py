@@ -9,9 +9,15 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from hfcompress.models.layers import projections_of
 
 #: The query, key and value projections of one layer, each `[N, T, width]`.
 Projections: TypeAlias = tuple[Tensor, Tensor, Tensor]
+
+#: Whose projections: an index of a layer, or the dotted paths of the three modules.
+Attends: TypeAlias = int | tuple[str, str, str]
 
 #: What a batch holds for losses and bookkeeping, and no model is given in training.
 NOT_INPUTS = frozenset({"labels", "start_positions", "end_positions", "row_id"})
@@ -23,11 +29,11 @@ class Wants:
 
     Attributes:
         hidden_states: all of them.
-        projections: layers, from 0, whose query, key and value projections are needed.
+        projections: whose query, key and value projections are needed.
     """
 
     hidden_states: bool = False
-    projections: frozenset[int] = frozenset()
+    projections: frozenset[Attends] = frozenset()
 
     def __or__(self, other: Wants) -> Wants:
         return Wants(self.hidden_states or other.hidden_states, self.projections | other.projections)
@@ -41,34 +47,39 @@ class Answer:
         outputs: by name: `logits` (N, C) or (N, T, C); `start_logits` and `end_logits` (N, T); `last_hidden_state` or
             `embedding` for bare encoders.
         hidden_states: the embedding's output first, then each layer's (for convolutional nets each stage's).
-        projections: layer -> its query, key and value.
+        projections: whose -> query, key and value.
     """
 
     outputs: Mapping[str, Any]
     hidden_states: Sequence[Tensor] = ()
-    projections: Mapping[int, Projections] = field(default_factory=dict)
+    projections: Mapping[Attends, Projections] = field(default_factory=dict)
 
 
 class ProjectionRecorder:
     """Keeps what the query, key and value modules of some layers of a model put out in its last forward pass.
 
     Args:
-        modules: layer -> its three modules. The hooks stay on them until `close`.
+        model: whose modules; the hooks stay on them until `close`.
+        wanted: layers, or paths of modules.
+
+    Raises:
+        InputError: the model does not have them.
     """
 
-    def __init__(self, modules: Mapping[int, tuple[nn.Module, nn.Module, nn.Module]]) -> None:
-        self._seen: dict[tuple[int, int], Tensor] | None = None
-        self._layers = tuple(modules)
+    def __init__(self, model: PreTrainedModel, wanted: frozenset[Attends]) -> None:
+        self._seen: dict[tuple[Attends, int], Tensor] | None = None
+        self.wanted = wanted
+        modules = {whose: projections_of(model, whose) for whose in wanted}
         self._hooks = [
-            module.register_forward_hook(self._keep(layer, place))
-            for layer, three in modules.items()
+            module.register_forward_hook(self._keep(whose, place))
+            for whose, three in modules.items()
             for place, module in enumerate(three)
         ]
 
-    def take(self) -> dict[int, Projections]:
+    def take(self) -> dict[Attends, Projections]:
         """The projections of the forward pass since `arm`; forgotten here, so that nothing keeps their graph."""
         seen, self._seen = self._seen or {}, None
-        return {layer: (seen[layer, 0], seen[layer, 1], seen[layer, 2]) for layer in self._layers}
+        return {whose: (seen[whose, 0], seen[whose, 1], seen[whose, 2]) for whose in self.wanted}
 
     def arm(self) -> None:
         """Keep what the next forward pass gives; others (evaluation, recomputation, another trainer) leave nothing."""
@@ -79,10 +90,10 @@ class ProjectionRecorder:
         for hook in self._hooks:
             hook.remove()
 
-    def _keep(self, layer: int, place: int) -> Callable[[nn.Module, Any, Tensor], None]:
+    def _keep(self, whose: Attends, place: int) -> Callable[[nn.Module, Any, Tensor], None]:
         def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
             if self._seen is not None:
-                self._seen[layer, place] = output
+                self._seen[whose, place] = output
 
         return hook
 

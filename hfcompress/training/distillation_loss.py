@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from hfcompress.errors import InputError
-from hfcompress.models.layers import projections_of
 from hfcompress.recipe.objectives import DistillationObjectives, Part
 from hfcompress.training.answers import Answer, ProjectionRecorder, Wants, ask, unlabelled_inputs_of
 from hfcompress.training.heads import Batch, Head, head_of
@@ -54,8 +53,8 @@ class DistillationLoss:
         self._teacher = teacher if any(each.asks_teacher for each in self.objectives) else None
         self._student_wants = _all([each.student_wants for each in self.objectives])
         self._teacher_wants = _all([each.teacher_wants for each in self.objectives])
-        modules = {layer: projections_of(student, layer) for layer in sorted(self._student_wants.projections)}
-        self._recorder = ProjectionRecorder(modules) if modules else None
+        wanted = self._student_wants.projections
+        self._recorder = ProjectionRecorder(student, wanted) if wanted else None
 
     def ask(self, model: nn.Module, student: nn.Module, batch: Batch) -> tuple[Answer, Answer]:
         """What student and teacher say to a batch.

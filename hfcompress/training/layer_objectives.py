@@ -10,6 +10,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from hfcompress.errors import InputError
+from hfcompress.models.architectures import ARCHITECTURES
 from hfcompress.models.layers import layer_count, widths
 from hfcompress.recipe.objectives import AttentionConfig, HiddenConfig, LayerMap, Part, RelationsConfig
 from hfcompress.training import losses
@@ -78,17 +79,23 @@ class Relations(Objective):
     count: ClassVar[Count] = "tokens"
 
     def __init__(self, config: RelationsConfig, student: PreTrainedModel, teacher: PreTrainedModel) -> None:
-        self._ours = _layer(config.student_layer, student, "relations.student_layer")
-        self._theirs = _layer(config.teacher_layer, teacher, "relations.teacher_layer")
-        (width, heads), (their_width, _) = widths(student.config), widths(teacher.config)
-        self._heads = config.heads or heads
-        if width % self._heads or their_width % self._heads:
-            raise InputError(
-                f"relations.heads is {self._heads}, which does not divide both widths, {width} and {their_width}; "
-                "choose a common divisor"
-            )
+        self._ours = config.student_projections or _layer(config.student_layer, student, "relations.student_layer")
+        self._theirs = config.teacher_projections or _layer(config.teacher_layer, teacher, "relations.teacher_layer")
+        self._heads = config.heads or _attention_heads(student)
         self.student_wants = Wants(projections=frozenset({self._ours}))
         self.teacher_wants = Wants(projections=frozenset({self._theirs}))
+
+    def probe(self, student: Answer, teacher: Answer) -> None:
+        """See `Objective.probe`."""
+        ours, theirs = (
+            {states.shape[-1] for states in answer.projections[whose]}
+            for answer, whose in ((student, self._ours), (teacher, self._theirs))
+        )
+        if any(width % self._heads for width in ours | theirs):
+            raise InputError(
+                f"relations.heads is {self._heads}, which does not divide both widths, {_listed(ours)} and "
+                f"{_listed(theirs)}; choose a common divisor"
+            )
 
     def __call__(self, student: Answer, teacher: Answer, batch: Batch) -> Tensor:
         """See `Objective`."""
@@ -161,6 +168,21 @@ def _layer(chosen: int | None, model: PreTrainedModel, where: str) -> int:
     if chosen is not None and chosen >= count:
         raise InputError(f"{where} is {chosen}, but the model has {count} layers (0 to {count - 1})")
     return count - 1 if chosen is None else chosen
+
+
+def _attention_heads(model: PreTrainedModel) -> int:
+    if model.config.model_type in ARCHITECTURES:
+        return widths(model.config)[1]
+    found = getattr(model.config, "num_attention_heads", None)
+    if found is None:
+        raise InputError(
+            f"the config of {type(model).__name__} does not count its attention heads; give relations.heads"
+        )
+    return int(found)
+
+
+def _listed(widths: set[int]) -> str:
+    return "/".join(map(str, sorted(widths)))
 
 
 def _channel(states: Tensor) -> int:

@@ -11,9 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hfcompress.errors import InputError
-from hfcompress.models.layers import projections_of
 from hfcompress.recipe.objectives import TeacherChoice
-from hfcompress.training.answers import Answer, ProjectionRecorder, Wants, ask, unlabelled_inputs_of
+from hfcompress.training.answers import Answer, Attends, ProjectionRecorder, Wants, ask, unlabelled_inputs_of
 from hfcompress.training.heads import head_of
 
 _NOTHING = Wants()
@@ -33,7 +32,6 @@ class Teacher:
         self.model = model.eval().requires_grad_(False)
         self.autocast = autocast
         self._recorder: ProjectionRecorder | None = None
-        self._recorded: frozenset[int] = frozenset()
 
     @property
     def name(self) -> str:
@@ -48,8 +46,7 @@ class Teacher:
     @torch.no_grad()
     def answer(self, batch: Mapping[str, Any], wants: Wants = _NOTHING) -> Answer:
         """What the teacher says to the inputs in `batch` that it takes (labels are not shown to it)."""
-        if wants.projections != self._recorded:
-            self._record(wants.projections)
+        self._record(wants.projections)
         with self._autocast():
             return ask(self.model, unlabelled_inputs_of(self.model, batch), wants, self._recorder)
 
@@ -70,11 +67,12 @@ class Teacher:
             return nullcontext()
         return torch.autocast(self.model.device.type, dtype=self.autocast)
 
-    def _record(self, layers: frozenset[int]) -> None:
+    def _record(self, wanted: frozenset[Attends]) -> None:
         if self._recorder is not None:
+            if self._recorder.wanted == wanted:
+                return
             self._recorder.close()
-        modules = {layer: projections_of(self.model, layer) for layer in sorted(layers)}
-        self._recorder, self._recorded = ProjectionRecorder(modules), layers
+        self._recorder = ProjectionRecorder(self.model, wanted)
 
 
 class Teachers(Teacher):

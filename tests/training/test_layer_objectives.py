@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
-from transformers import ResNetConfig, ResNetForImageClassification
+from transformers import ResNetConfig, ResNetForImageClassification, RoFormerConfig, RoFormerForSequenceClassification
 
 from hfcompress.errors import InputError
-from hfcompress.recipe.objectives import DistillationObjectives
+from hfcompress.recipe.objectives import DistillationObjectives, RelationsConfig
 from hfcompress.training import losses
 from hfcompress.training.arguments import DistillationArguments
 from hfcompress.training.distillation_loss import DistillationLoss
@@ -226,6 +227,44 @@ def test_what_does_not_suit_the_models_is_refused_before_training(
 ) -> None:
     with pytest.raises(InputError, match=message):
         trainer(model=tiny_bert(), teacher=deep_bert(), **objectives)
+
+
+def projections_at(stem: str) -> tuple[str, ...]:
+    return tuple(f"{stem}.attention.self.{name}" for name in ("query", "key", "value"))
+
+
+def test_named_projections_are_those_of_their_layer(batch: dict[str, torch.Tensor]) -> None:
+    student, teacher = tiny_bert(), deep_bert()
+    layers = {"student_layer": 1, "teacher_layer": 2}
+    names = {
+        "student_projections": projections_at("bert.encoder.layer.1"),
+        "teacher_projections": projections_at("bert.encoder.layer.2"),
+    }
+    expected = parts_of(student, teacher, batch, relations=layers)["relations"]
+    torch.testing.assert_close(parts_of(student, teacher, batch, relations=names)["relations"], expected)
+
+
+def test_an_unknown_family_learns_relations_by_named_projections(trainer: Make) -> None:
+    config = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    labels = {"id2label": {0: "low", 1: "high"}, "label2id": {"low": 0, "high": 1}}
+    student = RoFormerForSequenceClassification(RoFormerConfig(**config, **labels, intermediate_size=32))
+    with pytest.raises(InputError, match=r"'roformer'.*architectures.py.*in the recipe \(`student_projections`"):
+        trainer(model=student, teacher=deep_bert(), relations={})
+    names = {"student_projections": projections_at("roformer.encoder.layer.1")}
+    training = trainer(model=student, teacher=deep_bert(), relations=names, logging_steps=1, max_steps=2)
+    training.train()
+    assert logged(training, "loss_relations")[0] > 0
+
+
+def test_a_projection_that_is_not_there_is_named_with_its_neighbours(trainer: Make) -> None:
+    names = {"student_projections": projections_at("bert.encoder.layers.1")}
+    with pytest.raises(InputError, match=r"no module 'bert.encoder.layers.1.*such as bert.encoder.layer.1.attention"):
+        trainer(model=tiny_bert(), teacher=deep_bert(), relations=names)
+
+
+def test_a_layer_and_named_projections_are_one_too_many() -> None:
+    with pytest.raises(ValidationError, match="student_layer and student_projections both say where to look"):
+        RelationsConfig(student_layer=1, student_projections=projections_at("bert.encoder.layer.1"))
 
 
 def test_unequal_numbers_of_heads_are_refused_with_the_way_out(trainer: Make) -> None:
