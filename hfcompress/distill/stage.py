@@ -18,7 +18,7 @@ from hfcompress.errors import ModelError, TrainingDivergedError
 from hfcompress.models.loading import load_model
 from hfcompress.models.quiet import no_bars
 from hfcompress.recipe.objectives import LOOK_INSIDE, DistillationObjectives
-from hfcompress.recipe.stages import DistillConfig, FinetuneConfig
+from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig
 from hfcompress.stage import Inputs, Run
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from hfcompress.artifact import Artifact
-from hfcompress.recipe.stages import DistillConfig, ExportConfig, FinetuneConfig, QuantizeConfig, StageConfig
+from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
+from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig, QatConfig
 from hfcompress.stage import Inputs, Run
 
 
@@ -22,6 +23,10 @@ def run_stage(config: StageConfig, inputs: Inputs, run: Run) -> Artifact:
             from hfcompress.distill.stage import distill
 
             return distill(config, inputs, run)
+        case QatConfig():
+            from hfcompress.quantize.qat import qat
+
+            return qat(config, inputs, run)
         case ExportConfig():
             from hfcompress.export.stage import export
 
@@ -52,6 +57,10 @@ class Code:
 def code_of(config: StageConfig) -> Code:
     """The code behind a config, without importing any of its backends."""
     match config:
+        case QatConfig():
+            from hfcompress.quantize import QAT_VERSION
+
+            return Code(QAT_VERSION, ("torch", "transformers", "tokenizers", "accelerate"))
         case FinetuneConfig() | DistillConfig():
             from hfcompress.distill import STAGE_VERSION
 

@@ -13,7 +13,8 @@ from hfcompress.distributed.world import world_size
 from hfcompress.host import describe_host
 from hfcompress.pipeline.dispatch import code_of
 from hfcompress.recipe.data import Split
-from hfcompress.recipe.stages import DistillConfig, ExportConfig, QuantizeConfig, StageConfig
+from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
+from hfcompress.recipe.training_stages import DistillConfig
 from hfcompress.tasks.data import Data
 from hfcompress.training.precision import training_dtype
 

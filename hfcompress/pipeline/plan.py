@@ -18,8 +18,9 @@ from hfcompress.recipe.graph import inputs_of, stage_order
 from hfcompress.recipe.objectives import LOOK_INSIDE
 from hfcompress.recipe.recipe import SOURCE, Recipe
 from hfcompress.recipe.schema import ModelRef
-from hfcompress.recipe.stages import DistillConfig, QuantizeConfig
+from hfcompress.recipe.stages import QuantizeConfig
 from hfcompress.recipe.tasks import Metric
+from hfcompress.recipe.training_stages import DistillConfig
 from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import load_rows

@@ -9,8 +9,8 @@ from hfcompress.distill.student import float32_bytes, student_config
 from hfcompress.errors import InputError, ModelError
 from hfcompress.models.loading import load_config
 from hfcompress.recipe.recipe import SOURCE
-from hfcompress.recipe.stages import DistillConfig
 from hfcompress.recipe.student import StudentConfig
+from hfcompress.recipe.training_stages import DistillConfig
 
 if TYPE_CHECKING:
     from hfcompress.pipeline.plan import Plan

@@ -12,7 +12,8 @@ from hfcompress.extras import require
 from hfcompress.host import describe_host
 from hfcompress.onnx_graph.operators import activation_products, integer_operator_count, model_file
 from hfcompress.quantize.targets import DYNAMIC_OPERATORS, Scheme, scheme_for
-from hfcompress.recipe.stages import QuantizeConfig, Target
+from hfcompress.recipe.quantization import Target
+from hfcompress.recipe.stages import QuantizeConfig
 from hfcompress.stage import Inputs, Run
 
 logger = logging.getLogger(__name__)

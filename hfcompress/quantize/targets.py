@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from hfcompress.recipe.stages import Target
+from hfcompress.recipe.quantization import Target
 
 Cpu = Literal["avx2", "avx512", "avx512_vnni", "arm64"]
 

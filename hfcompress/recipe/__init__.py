@@ -8,14 +8,10 @@ from hfcompress.recipe.json_schema import recipe_json_schema
 from hfcompress.recipe.loader import dump_recipe, load_recipe, parse_recipe
 from hfcompress.recipe.recipe import SOURCE, Recipe
 from hfcompress.recipe.schema import ModelRef
-from hfcompress.recipe.stages import (
-    VERBS,
-    Format,
-    Stage,
-    StageConfig,
-)
+from hfcompress.recipe.stages import VERBS, Stage, StageConfig
 from hfcompress.recipe.tasks import TASKS, Metric, TaskLanguage, TaskName
 from hfcompress.recipe.template import init_recipe
+from hfcompress.recipe.verb import Format
 
 __all__ = [
     "SOURCE",

@@ -11,7 +11,8 @@ from hfcompress.recipe.faults import Fault, Loc, closest, did_you_mean, listed, 
 from hfcompress.recipe.outline import Named, Outline, StageOutline
 from hfcompress.recipe.recipe import SOURCE, Recipe
 from hfcompress.recipe.schema import ModelRef
-from hfcompress.recipe.stages import VERB_CONFIGS, Format
+from hfcompress.recipe.stages import VERB_CONFIGS
+from hfcompress.recipe.verb import Format
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from typing import Any
 
 from hfcompress.recipe.faults import Loc, closest
 from hfcompress.recipe.recipe import SOURCE, SOURCE_FORMAT
-from hfcompress.recipe.stages import VERB_CONFIGS, Format, VerbConfig
+from hfcompress.recipe.stages import VERB_CONFIGS
 from hfcompress.recipe.tasks import TASKS, TaskLanguage
+from hfcompress.recipe.verb import Format, VerbConfig
 
 
 @dataclass(frozen=True)

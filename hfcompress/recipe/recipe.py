@@ -8,8 +8,9 @@ from pydantic import Field, NonNegativeInt
 
 from hfcompress.recipe.data import BenchmarkConfig, DataConfig, EvaluateConfig, Gate
 from hfcompress.recipe.schema import ModelSource, Name, Schema
-from hfcompress.recipe.stages import Format, Stage
+from hfcompress.recipe.stages import Stage
 from hfcompress.recipe.tasks import TASKS, Metric, TaskName
+from hfcompress.recipe.verb import Format
 
 #: What the recipe's `model` is called as an artifact.
 SOURCE = "source"

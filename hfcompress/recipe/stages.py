@@ -1,134 +1,19 @@
 """The stages of a recipe: one config a verb, and the entry that holds exactly one of them.
 
-A new verb is a config here, an arm in `pipeline/dispatch.py`, and a folder on floor 5.
+A new verb is a config here (or in `training_stages.py`), an arm in `pipeline/dispatch.py`, and a folder on floor 5.
 """
 
 from __future__ import annotations
 
 from types import NoneType
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Self, get_args
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
-from hfcompress.recipe.objectives import LOOK_INSIDE, DistillationObjectives
-from hfcompress.recipe.schema import ModelRef, ModelSource, Schema
-from hfcompress.recipe.student import StudentConfig
-from hfcompress.recipe.training import Training
-
-Format = Literal["torch", "onnx"]
-Target = Literal["auto", "avx2", "avx512", "avx512_vnni", "arm64"]
-
-
-def _tuple_from_one(value: Any) -> Any:
-    return [value] if isinstance(value, str | dict) else value
-
-
-class VerbConfig(Schema):
-    """What every stage config says about itself.
-
-    A verb that learns from teachers has a field `teacher`: a tuple of models, each of which may be a stage; one that
-    makes a student has a field `student`, whose `model` may be a stage too.
-
-    Attributes:
-        consumes: formats of the artifact that it transforms, and of its teachers.
-        produces: format of the artifact that it makes.
-        trains: whether it reads the training split.
-        learns_from_source: whether its source is its teacher when no teacher is named.
-    """
-
-    consumes: ClassVar[frozenset[Format]]
-    produces: ClassVar[Format]
-    trains: ClassVar[bool] = False
-    learns_from_source: ClassVar[bool] = False
-
-    @property
-    def teachers(self) -> tuple[ModelRef, ...]:
-        """The teachers that it names; none for a verb without any."""
-        return getattr(self, "teacher", ())
-
-    @property
-    def student_model(self) -> ModelRef | None:
-        """The checkpoint that its student starts from, where it names one."""
-        return getattr(getattr(self, "student", None), "model", None)
-
-
-class FinetuneConfig(VerbConfig):
-    """Fine-tune the source on the labels of the training split.
-
-    Attributes:
-        training: arguments of `transformers.TrainingArguments`.
-    """
-
-    consumes: ClassVar[frozenset[Format]] = frozenset({"torch"})
-    produces: ClassVar[Format] = "torch"
-    trains: ClassVar[bool] = True
-
-    training: Training = Field(default_factory=dict)
-
-
-class DistillConfig(VerbConfig, DistillationObjectives):
-    """Train a student towards one or several teachers and the labels. For what it learns see `DistillationObjectives`.
-
-    Attributes:
-        teacher: stages, local folders or Hub ids; default: `from`.
-        student: what the student starts from.
-        teacher_cache: `on` asks each teacher once about every row and keeps its outputs in the run folder; `off` asks
-            it at each step; `auto` is `on` where that is cheaper: more than one epoch of rows that are the same in
-            each, and no part of the loss that looks into the teacher.
-        teacher_cache_top_k: keep the likeliest classes of each token and the mass of the others, in place of all.
-        training: arguments of `transformers.TrainingArguments`.
-    """
-
-    consumes: ClassVar[frozenset[Format]] = frozenset({"torch"})
-    produces: ClassVar[Format] = "torch"
-    trains: ClassVar[bool] = True
-    learns_from_source: ClassVar[bool] = True
-
-    teacher: Annotated[
-        tuple[ModelSource, ...],
-        BeforeValidator(_tuple_from_one, json_schema_input_type=ModelSource | list[ModelSource]),
-    ] = ()
-    student: StudentConfig = StudentConfig()
-    teacher_cache: Literal["auto", "on", "off"] = "auto"
-    teacher_cache_top_k: PositiveInt | None = None
-    training: Training = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _parts_fit(self) -> DistillConfig:
-        if not self.parts():
-            raise ValueError("all weights are 0: nothing would be learned; give kl_weight or label_weight a value")
-        looks_inside = [part for part in self.parts() if part in LOOK_INSIDE]
-        several = max(1, len(self.teacher))
-        if self.teacher_weights is not None and len(self.teacher_weights) != several:
-            raise ValueError(f"teacher_weights should hold {several}, one for each teacher, got {self.teacher_weights}")
-        if looks_inside and several > 1:
-            raise ValueError(
-                f"{' and '.join(looks_inside)} look into the layers of one teacher, and {several} are named"
-            )
-        if self.teacher_choice == "best" and several == 1:
-            raise ValueError("teacher_choice best chooses among several teachers, and one is named")
-        if self.teacher_cache == "on" and self.parts() == ("label",):
-            raise ValueError("teacher_cache is on, and nothing is learned from a teacher; give kl_weight a value")
-        if looks_inside and self.teacher_cache == "on":
-            raise ValueError(
-                f"{' and '.join(looks_inside)} look into the teacher's layers, which teacher_cache does not keep; "
-                "set it to off, or leave it out"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _top_k_fits(self) -> DistillConfig:
-        if self.teacher_cache_top_k is None:
-            return self
-        if "kl" not in self.parts() or set(self.parts()) & set(LOOK_INSIDE):
-            raise ValueError("teacher_cache_top_k needs kl_weight, and no part that looks into the teacher's layers")
-        if self.teacher_cache == "off":
-            raise ValueError("teacher_cache_top_k says what a cache keeps, and teacher_cache is off; leave one out")
-        if self.soft_loss not in (None, "forward_kl"):
-            raise ValueError(f"teacher_cache_top_k goes with soft_loss forward_kl alone, got {self.soft_loss}")
-        if len(self.teacher) > 1:
-            raise ValueError("teacher_cache_top_k goes with one teacher: the likeliest classes of several differ")
-        return self
+from hfcompress.recipe.quantization import Calibration, Fallback, Smooth, Target
+from hfcompress.recipe.schema import Schema
+from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig, QatConfig
+from hfcompress.recipe.verb import Format, VerbConfig
 
 
 class ExportConfig(VerbConfig):
@@ -150,11 +35,15 @@ class ExportConfig(VerbConfig):
 
 
 class QuantizeConfig(VerbConfig):
-    """Dynamic INT8 for ONNX Runtime: weights now, activations at run time.
+    """INT8 of an fp32 export: static when `calibration` is given, dynamic (activations at run time) when it is not.
 
     Attributes:
-        target: the CPU that will serve; `auto` asks this host.
+        target: what will serve; `auto` asks this host.
         per_channel: one scale for each output channel of a weight in place of one for the tensor.
+        calibration: how ranges of activations are found.
+        smooth: move outliers of activations into weights first; for static INT8.
+        skip: names of layers that stay in floating point, with `*` as in file names.
+        fallback: return the costliest layers to floating point until the metrics hold.
         allow_slower: do not fail when the artifact is slower than its source on this host.
     """
 
@@ -163,10 +52,22 @@ class QuantizeConfig(VerbConfig):
 
     target: Target = "auto"
     per_channel: bool = True
+    calibration: Calibration | None = None
+    smooth: Smooth | None = None
+    skip: tuple[str, ...] = ()
+    fallback: Fallback | None = None
     allow_slower: bool = False
 
+    @model_validator(mode="after")
+    def _smooth_is_static(self) -> Self:
+        if self.smooth is not None and self.calibration is None:
+            raise ValueError(
+                "smooth needs ranges of activations, which dynamic INT8 does not have; add `calibration: {}`"
+            )
+        return self
 
-StageConfig = FinetuneConfig | DistillConfig | ExportConfig | QuantizeConfig
+
+StageConfig = FinetuneConfig | DistillConfig | QatConfig | ExportConfig | QuantizeConfig
 
 
 class Stage(Schema):
@@ -175,6 +76,7 @@ class Stage(Schema):
     from_: str | None = Field(default=None, alias="from")
     finetune: FinetuneConfig | None = None
     distill: DistillConfig | None = None
+    qat: QatConfig | None = None
     export: ExportConfig | None = None
     quantize: QuantizeConfig | None = None
 

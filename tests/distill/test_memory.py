@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from hfcompress.artifact import Artifact
 from hfcompress.distill.stage import distill
-from hfcompress.recipe.stages import DistillConfig, StudentConfig
+from hfcompress.recipe.student import StudentConfig
+from hfcompress.recipe.training_stages import DistillConfig
 from hfcompress.stage import Inputs, Run
 from hfcompress.training.trainer import DistillationTrainer
 from tests import tiny

@@ -18,7 +18,8 @@ from hfcompress.distill.stage import distill, finetune
 from hfcompress.distill.student import make_student
 from hfcompress.errors import TrainingDivergedError
 from hfcompress.models.loading import load_model
-from hfcompress.recipe.stages import DistillConfig, FinetuneConfig, StudentConfig
+from hfcompress.recipe.student import StudentConfig
+from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig
 from hfcompress.runtimes.torch import TorchRuntime
 from hfcompress.stage import Inputs, Run
 from hfcompress.tasks.data import Data

@@ -16,8 +16,9 @@ from hfcompress.errors import InputError
 from hfcompress.pipeline.predictions import predict_split
 from hfcompress.progress import SILENT
 from hfcompress.recipe.data import DataConfig
-from hfcompress.recipe.stages import DistillConfig, FinetuneConfig, StudentConfig
+from hfcompress.recipe.student import StudentConfig
 from hfcompress.recipe.tasks import Metric, TaskName
+from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig
 from hfcompress.stage import Inputs, Run
 from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data

@@ -15,7 +15,8 @@ from hfcompress.distill.stage import distill
 from hfcompress.distill.teacher_cache import cached_teacher, what_to_keep
 from hfcompress.errors import InputError
 from hfcompress.models.loading import load_model
-from hfcompress.recipe.stages import DistillConfig, StudentConfig
+from hfcompress.recipe.student import StudentConfig
+from hfcompress.recipe.training_stages import DistillConfig
 from hfcompress.stage import Inputs, Run
 from hfcompress.training.answers import Answer
 from hfcompress.training.arguments import DistillationArguments

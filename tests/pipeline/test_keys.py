@@ -10,14 +10,9 @@ import pytest
 from hfcompress.pipeline import keys
 from hfcompress.pipeline.keys import stage_key
 from hfcompress.recipe.data import DataConfig
-from hfcompress.recipe.stages import (
-    DistillConfig,
-    ExportConfig,
-    FinetuneConfig,
-    QuantizeConfig,
-    StageConfig,
-    StudentConfig,
-)
+from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
+from hfcompress.recipe.student import StudentConfig
+from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig
 from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import load_rows

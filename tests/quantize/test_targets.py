@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hfcompress.quantize.targets import DYNAMIC_OPERATORS, SCHEMES, Cpu, cpu_of, scheme_for
-from hfcompress.recipe.stages import Target
+from hfcompress.recipe.quantization import Target
 
 INT16 = np.iinfo(np.int16)
 

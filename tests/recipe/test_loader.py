@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from hfcompress.errors import RecipeError
 from hfcompress.recipe import SOURCE, ModelRef, dump_recipe, load_recipe, parse_recipe
-from hfcompress.recipe.stages import DistillConfig, ExportConfig, FinetuneConfig, QuantizeConfig
+from hfcompress.recipe.stages import ExportConfig, QuantizeConfig
 from hfcompress.recipe.training import training_fields
+from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig
 
 
 def test_the_designs_example_gives_the_right_configs(example_text: str, tmp_path: Path) -> None:

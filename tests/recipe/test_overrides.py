@@ -6,7 +6,7 @@ import pytest
 
 from hfcompress.errors import RecipeError
 from hfcompress.recipe import parse_recipe
-from hfcompress.recipe.stages import DistillConfig
+from hfcompress.recipe.training_stages import DistillConfig
 
 
 def _temperature(recipe: Any) -> float:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from hfcompress.recipe import SOURCE, ModelRef, dump_recipe, inputs_of, parse_recipe, stage_order
-from hfcompress.recipe.stages import StudentConfig as ReImported
 from hfcompress.recipe.student import StudentConfig
+from hfcompress.recipe.student import StudentConfig as ReImported
 
 Faults = Callable[[Any], list[str]]
 PLACE = "stages.student.distill.student"

@@ -13,8 +13,9 @@ import pytest
 from hfcompress.errors import DataError
 from hfcompress.pipeline.keys import stage_key
 from hfcompress.recipe.data import UnlabeledConfig
-from hfcompress.recipe.stages import DistillConfig, ExportConfig, FinetuneConfig
+from hfcompress.recipe.stages import ExportConfig
 from hfcompress.recipe.tasks import TaskName
+from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig
 from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import Rows
