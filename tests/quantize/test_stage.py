@@ -25,24 +25,12 @@ from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import Rows
 from hfcompress.tasks.labels import Labels
 from tests import tiny
+from tests.quantize.conftest import LAYERS, VOCABULARY
 
 pytestmark = pytest.mark.export
-VOCABULARY = 12000
-LAYERS = 2
 #: The kind of CPU that these tests run on: another one's 8-bit weights may saturate here.
 HOST = cpu_of(describe_host().flags)
 CPUS = get_args(Cpu)
-
-
-@pytest.fixture(scope="module")
-def fp32(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An exported BERT whose embedding table is most of it, as in small models."""
-    from hfcompress.export.optimum import export_with_optimum
-
-    source = tiny.save_bert(tmp_path_factory.mktemp("source"), layers=LAYERS, head=True, vocab_size=VOCABULARY)
-    out = tmp_path_factory.mktemp("fp32")
-    export_with_optimum(source, out, "text-classification", None)
-    return out
 
 
 def quantized(fp32: Path, out: Path, cpu: Cpu = "avx512_vnni", per_channel: bool = True) -> Path:
