@@ -88,13 +88,12 @@ def test_the_product_equals_the_instructions_own(tmp_path: Path) -> None:
     source.write_text(INSTRUCTIONS)
     subprocess.run(["cc", "-mavx2", "-shared", "-fPIC", "-o", library, source], check=True)
     row = ctypes.CDLL(str(library)).row
+    row.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int]
     rng = np.random.default_rng(0)
     activations = rng.choice([0, 100, 200, 255], size=(4, 96)).astype(np.uint8)
     weights = rng.choice([-128, -90, 40, 127], size=(96, 5)).astype(np.int8)
-    found = [
-        [row(line.ctypes.data, np.ascontiguousarray(column).ctypes.data, len(line)) for column in weights.T]
-        for line in activations
-    ]
+    columns = np.ascontiguousarray(weights.T)
+    found = [[row(line.ctypes.data, column.ctypes.data, 96) for column in columns] for line in activations]
     assert saturating_matmul(activations, weights).tolist() == found
     assert exact_matmul(activations, weights).tolist() != found
 
