@@ -11,6 +11,7 @@ from hfcompress.errors import StageError
 from hfcompress.extras import require
 from hfcompress.host import describe_host
 from hfcompress.onnx_graph.operators import activation_products, integer_operator_count, model_file
+from hfcompress.quantize.simulation import check_target
 from hfcompress.quantize.targets import DYNAMIC_OPERATORS, Scheme, scheme_for
 from hfcompress.recipe.quantization import Target
 from hfcompress.recipe.stages import QuantizeConfig
@@ -25,7 +26,9 @@ def quantize(config: QuantizeConfig, inputs: Inputs, run: Run) -> Artifact:
     path = quantize_dynamic(inputs.source.path, run.out, scheme, per_channel=config.per_channel)
     count = _counted(path, inputs.source.path)
     logger.info("%s: %d integer products for %s (%s)", run.name, count, scheme.cpu, scheme.reason)
-    return Artifact(run.out, "onnx", details={"cpu": scheme.cpu, "reason": scheme.reason, "integer_operators": count})
+    simulated = check_target(run.out, scheme.cpu, run)
+    details = {"cpu": scheme.cpu, "reason": scheme.reason, "integer_operators": count, **simulated}
+    return Artifact(run.out, "onnx", details=details)
 
 
 def quantize_onnx(source: Path | str, out: Path | str, *, target: Target = "auto", per_channel: bool = True) -> int:

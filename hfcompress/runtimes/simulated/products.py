@@ -88,12 +88,12 @@ def compute(node: Any, inputs: list[Any], matmul: MatMul) -> np.ndarray:
             return _conv(node, inputs, matmul)
 
 
-def quantize_dynamically(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def quantize_dynamically(values: np.ndarray) -> tuple[np.ndarray, np.float32, np.uint8]:
     """Activations to (uint8, scale, zero point) over the whole tensor, as `DynamicQuantizeLinear` does."""
     low, high = np.minimum(values.min(), np.float32(0)), np.maximum(values.max(), np.float32(0))
-    scale = np.float32(1) if low == high else (high - low) / np.float32(255)
+    scale = np.float32(1) if low == high else np.float32((high - low) / np.float32(255))
     zero = np.rint(np.clip(-low / scale, 0, 255))
-    return np.clip(np.rint(values / scale) + zero, 0, 255).astype(np.uint8), scale, zero.astype(np.uint8)
+    return np.clip(np.rint(values / scale) + zero, 0, 255).astype(np.uint8), scale, np.uint8(zero)
 
 
 def _gemm(node: Any, inputs: list[Any], matmul: MatMul) -> np.ndarray:
@@ -137,12 +137,12 @@ def _windows(node: Any, image: np.ndarray, kernel: tuple[int, ...], zero: np.nda
 
 
 def _by_tap(weights: np.ndarray) -> np.ndarray:
-    """(N, C, *kernel) to (prod(kernel) C, N): K runs over the channels of each tap (`ReorderFilter`, qlinearconv.cc)."""
+    """(N, C, *kernel) to (prod(kernel) C, N): K runs over the channels of a tap, then over taps (`ReorderFilter`)."""
     return np.moveaxis(weights, (0, 1), (-1, -2)).reshape(-1, len(weights))
 
 
 def _is_depthwise(node: Any, weights: np.ndarray) -> bool:
-    return weights.shape[1] == 1 and len(weights) == _attribute(node, "group", 1)
+    return weights.shape[1] == 1 and bool(len(weights) == _attribute(node, "group", 1))
 
 
 def _sums(a: np.ndarray, a_zero: Any, b: np.ndarray, b_zero: Any, matmul: MatMul) -> np.ndarray:
@@ -166,7 +166,8 @@ def _scaled(sums: np.ndarray, scale: np.ndarray, bias: np.ndarray | None = None)
 def _requantized(sums: np.ndarray, scale: np.ndarray, zero: np.ndarray) -> np.ndarray:
     bounds = np.iinfo(zero.dtype)
     rounded = np.rint(sums.astype(np.float32) * scale) + zero.astype(np.float32)
-    return np.clip(rounded, bounds.min, bounds.max).astype(zero.dtype)
+    requantized: np.ndarray = np.clip(rounded, bounds.min, bounds.max).astype(zero.dtype)
+    return requantized
 
 
 def _attribute(node: Any, name: str, default: Any) -> Any:

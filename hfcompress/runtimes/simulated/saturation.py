@@ -40,7 +40,8 @@ def can_saturate(weights: np.ndarray) -> np.ndarray:
     pairs = _padded(weights).astype(np.int32).reshape(-1, 2, weights.shape[1])
     most = _LARGEST * np.maximum(pairs, 0).sum(axis=1)
     least = _LARGEST * np.minimum(pairs, 0).sum(axis=1)
-    return (most > _INT16.max) | (least < _INT16.min)
+    leaves: np.ndarray = (most > _INT16.max) | (least < _INT16.min)
+    return leaves
 
 
 def exact_matmul(activations: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -77,7 +78,7 @@ def saturating_matmul(activations: np.ndarray, weights: np.ndarray) -> np.ndarra
         # Transposed, so that the elements of one k lie side by side.
         sums, left = right.T @ left.T, left.T.contiguous()
         step = max(1, _CHUNK // left.shape[1])
-        for first, column in zip((2 * pairs).split(step), columns.split(step), strict=True):
+        for first, column in zip(torch.split(2 * pairs, step), torch.split(columns, step), strict=True):
             pair = left[first] * right[first, column, None]
             pair += left[first + 1] * right[first + 1, column, None]
             sums.index_add_(0, column, pair.clamp(_INT16.min, _INT16.max).sub_(pair))
