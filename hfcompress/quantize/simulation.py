@@ -17,7 +17,8 @@ from hfcompress.progress import SILENT, Progress
 from hfcompress.quantize.targets import cpu_of
 from hfcompress.recipe.data import Split
 from hfcompress.runtimes.answers import answer_split
-from hfcompress.runtimes.onnxruntime import graph_in
+from hfcompress.runtimes.base import Runtime
+from hfcompress.runtimes.onnxruntime import OnnxRuntime, graph_in
 from hfcompress.runtimes.simulated.runtime import SATURATING, SimulatedCpu, SimulatedRuntime, optimized, saturable
 from hfcompress.stage import Run
 from hfcompress.tasks.columns import Column, Ragged
@@ -69,7 +70,7 @@ class Simulation:
         exact = ", ".join(f"{100 * value:.1f}" for value in self.exact.values())
         return (
             f"on {self.cpu} {100 * self.agreement:.1f}% of {self.rows} predictions are those of exact arithmetic: "
-            f"{metrics} against {exact}; {len(self.saturable)} products have weights that can saturate there"
+            f"{metrics} against {exact}; {len(self.saturable)} products have weights that can saturate without VNNI"
         )
 
 
@@ -94,12 +95,9 @@ def simulate_cpu(
     """
     runtime, processor = SimulatedRuntime(path, cpu), data.task.load_processor(path)
     some = _some_rows(data, split, rows)
-    # Where nothing saturates there is nothing to compare.
-    saturates = cpu in SATURATING and bool(runtime.products)
     answers = [answer_split(runtime, processor, some, split, progress, f"simulating {cpu}")]
-    if saturates:
-        exact = SimulatedRuntime(path, "avx512_vnni")
-        answers.append(answer_split(exact, processor, some, split, progress, "exact arithmetic"))
+    if cpu in SATURATING and runtime.products:  # there is something to compare
+        answers.append(answer_split(_exact(path), processor, some, split, progress, "exact arithmetic"))
     metric = data.task.metrics(data.labels)[0]
     values = [over_rows(data.task.statistic(metric, each, data.labels), len(each["row_id"])) for each in answers]
     return Simulation(
@@ -161,6 +159,13 @@ def agreement(ours: Column, exact: Column) -> float:
     if np.issubdtype(b.dtype, np.floating):
         return float((np.abs(a - b) <= _TOLERANCE * np.ptp(b)).mean())
     return float((a == b).mean())
+
+
+def _exact(path: Path) -> Runtime:
+    """Exact arithmetic: that of this host, where it has it, since its own kernels are faster."""
+    if cpu_of(describe_host().flags) in SATURATING:
+        return SimulatedRuntime(path, "avx512_vnni")
+    return OnnxRuntime(path)
 
 
 def _some_rows(data: Data, split: Split, rows: int) -> Data:

@@ -95,11 +95,11 @@ def _by_rows(
     """
     import torch
 
-    right = torch.from_numpy(weights).double()
+    right = torch.from_numpy(weights.astype(np.float64))
     answer = np.empty((len(activations), weights.shape[1]), dtype=np.int32)
     step = max(1, _CHUNK // max(weights.shape))
     for start in range(0, len(activations), step):
-        left = torch.from_numpy(activations[start : start + step]).double()
+        left = torch.from_numpy(activations[start : start + step].astype(np.float64))
         answer[start : start + step] = product(left, right).to(torch.int64).to(torch.int32).numpy()
     return answer
 
