@@ -12,8 +12,7 @@ import pytest
 from hfcompress.errors import StageError
 from hfcompress.quantize import simulation
 from hfcompress.quantize.simulation import Simulation, agreement, check_target, saturation_here, simulate_cpu
-from hfcompress.quantize.stage import quantize_dynamic
-from hfcompress.quantize.targets import SCHEMES, Cpu
+from hfcompress.quantize.targets import Cpu
 from hfcompress.recipe.data import DataConfig
 from hfcompress.runtimes.load import load
 from hfcompress.stage import Run
@@ -21,32 +20,20 @@ from hfcompress.tasks import get_task
 from hfcompress.tasks.columns import Ragged
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import load_rows
-from tests import tiny
-from tests.runtimes import int8_graphs
+from tests import int8_graphs, tiny
 
 pytestmark = pytest.mark.export
 LABELS = tiny.classes("negative", "positive")
 
 
 @pytest.fixture(scope="module")
-def extreme(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An fp32 export whose 8-bit weights are all -127 or 127."""
-    return int8_graphs.export_bert(tmp_path_factory.mktemp("extreme"), extreme=True)
+def eight_bits(saturating: dict[str, Path]) -> Path:
+    return saturating["int8"]
 
 
 @pytest.fixture(scope="module")
-def eight_bits(extreme: Path) -> Path:
-    return quantized(extreme, extreme.parent / "int8", "avx512_vnni")
-
-
-@pytest.fixture(scope="module")
-def seven_bits(extreme: Path) -> Path:
-    return quantized(extreme, extreme.parent / "int7", "avx2")
-
-
-def quantized(fp32: Path, out: Path, cpu: Cpu) -> Path:
-    out.mkdir()
-    return quantize_dynamic(fp32, out, SCHEMES[cpu], per_channel=True).parent
+def seven_bits(saturating: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return int8_graphs.quantize_dynamically(saturating["fp32"], tmp_path_factory.mktemp("seven") / "int7", "avx2")
 
 
 @pytest.fixture

@@ -10,15 +10,14 @@ import pytest
 
 from hfcompress.errors import InputError, ModelError
 from hfcompress.host import describe_host
-from hfcompress.quantize.stage import quantize_dynamic
-from hfcompress.quantize.targets import SCHEMES, cpu_of
+from hfcompress.quantize.targets import cpu_of
 from hfcompress.runtimes.base import Runtime
 from hfcompress.runtimes.load import load
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.runtimes.open import runtime_for
 from hfcompress.runtimes.simulated.runtime import SATURATING, SimulatedRuntime
 from hfcompress.runtimes.simulated.saturation import saturating_matmul
-from tests.runtimes import int8_graphs
+from tests import int8_graphs
 
 pytestmark = [
     pytest.mark.export,
@@ -34,8 +33,7 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of INT8 graphs with 8-bit weights."""
     root = tmp_path_factory.mktemp("int8")
     bert, resnet = int8_graphs.export_bert(root / "bert"), int8_graphs.export_resnet(root / "resnet")
-    (root / "dynamic").mkdir()
-    made = {"dynamic": quantize_dynamic(bert, root / "dynamic", SCHEMES["avx512_vnni"], per_channel=True).parent}
+    made = {"dynamic": int8_graphs.quantize_dynamically(bert, root / "dynamic", "avx512_vnni")}
     for name, source, batches, activations in (
         ("qdq_unsigned", bert, int8_graphs.text_batches(), "QUInt8"),
         ("qdq_signed", bert, int8_graphs.text_batches(), "QInt8"),
@@ -67,8 +65,7 @@ def test_without_vnni_answers_differ_and_stay_near(graphs: dict[str, Path], kind
 
 def test_weights_of_7_bits_give_the_same_integers_everywhere(graphs: dict[str, Path], tmp_path: Path) -> None:
     fp32 = graphs["dynamic"].parent / "bert" / "onnx"
-    (tmp_path / "int8").mkdir()
-    quantize_dynamic(fp32, tmp_path / "int8", SCHEMES["avx2"], per_channel=True)
+    int8_graphs.quantize_dynamically(fp32, tmp_path / "int8", "avx2")
     simulated = SimulatedRuntime(tmp_path / "int8", "avx2", threads=1)
     assert simulated.products == {}
     expected = answers(OnnxRuntime(tmp_path / "int8", threads=1), "dynamic")

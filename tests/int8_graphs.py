@@ -1,4 +1,4 @@
-"""Tiny INT8 graphs as ONNX Runtime's own quantizer makes them, whose weights can saturate."""
+"""Tiny INT8 graphs: ours, and as ONNX Runtime's own quantizer makes them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hfcompress.quantize.targets import Cpu
 from tests import tiny
 
 Batch = dict[str, np.ndarray]
@@ -66,6 +67,15 @@ def export_resnet(folder: Path) -> Path:
     ConvNextImageProcessor(size={"shortest_edge": 32}).save_pretrained(folder / "torch")
     export_with_optimum(folder / "torch", folder / "onnx", "image-classification", None)
     return folder / "onnx"
+
+
+def quantize_dynamically(source: Path, out: Path, cpu: Cpu) -> Path:
+    """Dynamic INT8 with the scheme of a kind of CPU, per channel."""
+    from hfcompress.quantize.stage import quantize_dynamic
+    from hfcompress.quantize.targets import SCHEMES
+
+    out.mkdir(parents=True)
+    return quantize_dynamic(source, out, SCHEMES[cpu], per_channel=True).parent
 
 
 def quantize_statically(source: Path, out: Path, batches: list[Batch], activations: str) -> Path:
