@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from hfcompress.pipeline.build import Options
     from hfcompress.pipeline.measure import measure
     from hfcompress.pipeline.run import run_recipe
+    from hfcompress.pipeline.simulate import simulate
     from hfcompress.quantize.api import quantize_onnx
+    from hfcompress.quantize.simulation import Simulation
     from hfcompress.recipe.loader import load_recipe
     from hfcompress.recipe.recipe import Recipe
     from hfcompress.results import Results, read_results
@@ -32,6 +34,7 @@ _PLACES = {
     "Options": "hfcompress.pipeline.build",
     "Recipe": "hfcompress.recipe.recipe",
     "Results": "hfcompress.results",
+    "Simulation": "hfcompress.quantize.simulation",
     "export_onnx": "hfcompress.export.api",
     "load": "hfcompress.runtimes.load",
     "load_recipe": "hfcompress.recipe.loader",
@@ -39,6 +42,7 @@ _PLACES = {
     "quantize_onnx": "hfcompress.quantize.api",
     "read_results": "hfcompress.results",
     "run_recipe": "hfcompress.pipeline.run",
+    "simulate": "hfcompress.pipeline.simulate",
 }
 
 __all__ = [
@@ -49,6 +53,7 @@ __all__ = [
     "Options",
     "Recipe",
     "Results",
+    "Simulation",
     "__version__",
     "export_onnx",
     "load",
@@ -57,6 +62,7 @@ __all__ = [
     "quantize_onnx",
     "read_results",
     "run_recipe",
+    "simulate",
 ]
 
 

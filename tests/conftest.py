@@ -14,7 +14,7 @@ os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 import pytest
 
 from hfcompress.extras import is_installed
-from tests import tiny
+from tests import int8_graphs, tiny
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,3 +54,11 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny ViT encoder without a head."""
     return tiny.save_vit(tmp_path_factory.mktemp("models") / "vit")
+
+
+@pytest.fixture(scope="session")
+def saturating(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A BERT whose weights are all at the ends of their range: `fp32` and, dynamically quantized, `int8`."""
+    root = tmp_path_factory.mktemp("saturating")
+    fp32 = int8_graphs.export_bert(root, extreme=True)
+    return {"fp32": fp32, "int8": int8_graphs.quantize_dynamically(fp32, root / "int8", "avx512_vnni")}

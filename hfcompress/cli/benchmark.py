@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from pydantic import ValidationError
 
 from hfcompress.cli.console import Session
-from hfcompress.cli.options import Debug, Format, OutputFormat
+from hfcompress.cli.options import Column, Debug, Format, OutputFormat
 from hfcompress.errors import InputError
 from hfcompress.recipe.schema import Schema
+
+if TYPE_CHECKING:
+    from hfcompress.recipe.data import DataConfig
 
 Config = TypeVar("Config", bound=Schema)
 
@@ -20,9 +23,7 @@ def benchmark(
     models: Annotated[list[Path], typer.Argument(help="Model folders, torch or ONNX; the first is the baseline.")],
     data: Annotated[str | None, typer.Option(help="Rows for the metric and the stream: as `data.path`.")] = None,
     split: Annotated[str, typer.Option(help="The dataset's split to read.")] = "test",
-    column: Annotated[
-        list[str], typer.Option("--column", metavar="ROLE=COLUMN", help="text=sentence; default: the role's own name.")
-    ] = [],  # noqa: B006 - typer copies it
+    column: Column = [],  # noqa: B006 - typer copies it
     batch: Annotated[list[int], typer.Option(help="Batch sizes of the latency grid.")] = [1, 32],  # noqa: B006
     sequence: Annotated[list[int], typer.Option(help="Sequence lengths of the grid.")] = [16, 64],  # noqa: B006
     threads: Annotated[int | None, typer.Option(help="Cores of a runtime; default: all.")] = None,
@@ -32,14 +33,21 @@ def benchmark(
 ) -> None:
     """Measure models side by side: latency, throughput, size, memory, and the metric where data is given."""
     from hfcompress.pipeline.measure import measure
-    from hfcompress.recipe.data import BenchmarkConfig, DataConfig
+    from hfcompress.recipe.data import BenchmarkConfig
 
     config = _config(BenchmarkConfig, batch=tuple(batch), sequence=tuple(sequence), threads=threads, repeats=repeats)
-    columns = dict(_pair(text) for text in column)
-    rows = None if data is None else _config(DataConfig, path=data, columns=columns, splits={"test": split})
+    rows = None if data is None else data_config(data, column, split)
     with Session(format_.value) as session:
         results = measure(models, data=rows, split="test", benchmark=config, progress=session.progress)
     session.show(results, None)
+
+
+def data_config(path: str, columns: list[str], split: str) -> DataConfig:
+    """What `--data`, `--column` and `--split` say; the split has the role `test`."""
+    from hfcompress.recipe.data import DataConfig
+
+    pairs = dict(_pair(text) for text in columns)
+    return _config(DataConfig, path=path, columns=pairs, splits={"test": split})
 
 
 def _pair(text: str) -> tuple[str, str]:

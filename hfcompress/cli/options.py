@@ -32,6 +32,9 @@ Set = Annotated[
     list[str],
     typer.Option("--set", metavar="PATH=VALUE", help="Override a field: stages.student.distill.temperature=4"),
 ]
+Column = Annotated[
+    list[str], typer.Option("--column", metavar="ROLE=COLUMN", help="text=sentence; default: the role's own name.")
+]
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Let a model run code of its own. Read that code first.")
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from hfcompress.pipeline.predictions import Predictions, predict_split
 from hfcompress.pipeline.score import compare, score
 from hfcompress.pipeline.timing import grid, stream, subject_of
 from hfcompress.progress import SILENT, Progress
+from hfcompress.quantize.simulation import saturation_here
 from hfcompress.recipe.data import BenchmarkConfig, DataConfig, Split
 from hfcompress.recipe.tasks import TASKS, Metric, TaskName
 from hfcompress.results import ArtifactResult, Results
@@ -27,6 +29,8 @@ from hfcompress.tasks.base import Task
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import load_rows
 from hfcompress.tasks.labels import misfit
+
+logger = logging.getLogger(__name__)
 
 #: Rows of the made-up stream, when no data is given.
 _STREAM_ROWS = 256
@@ -57,8 +61,11 @@ def measure(
         MeasurementError: a model could not be timed.
     """
     artifacts = _named([Path(model) for model in models])
+    for artifact in artifacts.values():
+        if artifact.format == "onnx" and (found := saturation_here(artifact.path)) is not None:
+            logger.warning(found)
     task = _common_task(artifacts)
-    rows = None if data is None else _data(data, task, next(iter(artifacts.values())), seed)
+    rows = None if data is None else rows_for(data, task, next(iter(artifacts.values())), seed)
     answers = _answers(artifacts, rows, split, progress)
     first = next(iter(artifacts.values()))
     cells, batches = _inputs(task, rows, first, split, benchmark, seed)
@@ -109,7 +116,12 @@ def _common_task(artifacts: Mapping[str, Artifact]) -> Task:
     return get_task(next(iter(tasks.values())))
 
 
-def _data(config: DataConfig, task: Task, model: Artifact, seed: int) -> Data:
+def rows_for(config: DataConfig, task: Task, model: Artifact, seed: int) -> Data:
+    """Data for a model that has the task's head, outside a recipe.
+
+    Raises:
+        InputError: the data cannot be used, or is labelled with what the model does not answer.
+    """
     rows = load_rows(config, task.name, seed)
     known = task.labels_of_model(read_config(model.path))
     where = f"the data in {config.path}"

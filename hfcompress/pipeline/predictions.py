@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hfcompress.artifact import Artifact
-from hfcompress.errors import MeasurementError
 from hfcompress.progress import Progress
 from hfcompress.recipe.data import Split
+from hfcompress.runtimes.answers import answer_split
 from hfcompress.runtimes.open import runtime_for
-from hfcompress.tasks.columns import Column, Columns, Ragged, concatenate, take
+from hfcompress.tasks.columns import Column, Columns, Ragged
 from hfcompress.tasks.data import Data
 
 _KEY = b"hfcompress_key"
@@ -30,7 +29,6 @@ def predict_split(artifact: Artifact, split: Split, data: Data, progress: Progre
         MeasurementError: an output is NaN or infinite.
     """
     processor = data.task.load_processor(artifact.path)
-    prepared = data.prepared(split, processor)
     runtime = runtime_for(
         artifact.path,
         artifact.format,
@@ -38,24 +36,7 @@ def predict_split(artifact: Artifact, split: Split, data: Data, progress: Progre
         runtime=artifact.runtime,
         trust_remote_code=artifact.trusted,
     )
-    parts: list[Columns] = []
-    with progress.bar(title, len(prepared)) as bar:
-        for batch in data.batches(prepared, processor, data.task.predict_rows):
-            outputs = runtime.predict(batch)
-            _check_finite({name: outputs[name] for name in data.task.outputs}, title)
-            kept = data.task.predictions(outputs, batch, data.labels)
-            parts.append({"row_id": batch["row_id"], **kept})
-            bar.advance(len(batch["row_id"]))
-    order = np.argsort(np.concatenate([np.asarray(part["row_id"]) for part in parts]), kind="stable")
-    joined = {name: take(concatenate([part[name] for part in parts]), order) for name in parts[0]}
-    return data.task.gather(joined, data.rows.splits[split])
-
-
-def _check_finite(outputs: Mapping[str, np.ndarray], title: str) -> None:
-    for name, values in outputs.items():
-        if not np.isfinite(values).all():
-            count = np.count_nonzero(~np.isfinite(values))
-            raise MeasurementError(f"{title}: {count} of {values.size} numbers in `{name}` are NaN or infinite")
+    return answer_split(runtime, processor, data, split, progress, title)
 
 
 def write_predictions(predictions: Predictions, path: Path, key: str) -> None:

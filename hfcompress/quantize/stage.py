@@ -17,6 +17,7 @@ from hfcompress.onnx_graph.operators import dequantized_product_count, integer_o
 from hfcompress.quantize.dynamic import quantize_dynamic
 from hfcompress.quantize.layers import skipped
 from hfcompress.quantize.rows import calibration_batches
+from hfcompress.quantize.simulation import check_target
 from hfcompress.quantize.static import calibrate, quantize_static
 from hfcompress.quantize.targets import Scheme, scheme_for
 from hfcompress.recipe.stages import QuantizeConfig
@@ -39,7 +40,8 @@ def quantize(config: QuantizeConfig, inputs: Inputs, run: Run) -> Artifact:
     )
     count = counted(write(run.out, ()), source, scheme)
     logger.info("%s: %d integer products for %s (%s)", run.name, count, scheme.target, scheme.reason)
-    return Artifact(run.out, "onnx", details={**details_of(scheme), "integer_operators": count})
+    simulated = check_target(run.out, scheme.target, run)
+    return Artifact(run.out, "onnx", details={**details_of(scheme), "integer_operators": count, **simulated})
 
 
 def quantizer_for(config: QuantizeConfig, source: Path, scheme: Scheme, rows: Rows) -> Quantizer:

@@ -66,8 +66,11 @@ class OnnxRuntime:
     def predict(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every output of the graph; inputs are cast to the graph's types. See `Runtime.predict`."""
         check_inputs(batch, self._dtypes, self.name)
-        inputs = {name: np.asarray(batch[name], dtype=dtype) for name, dtype in self._dtypes.items()}
-        return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
+        return dict(zip(self._outputs, self._session.run(self._outputs, self.inputs_of(batch)), strict=True))
+
+    def inputs_of(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What the graph takes of a batch, in the graph's types."""
+        return {name: np.asarray(batch[name], dtype=dtype) for name, dtype in self._dtypes.items()}
 
 
 def _all_cores() -> int:
@@ -102,7 +105,7 @@ def _open_session(graph: Path, provider: str, threads: int, provider_options: Ma
     try:
         session = onnxruntime.InferenceSession(
             str(graph),
-            sess_options=_session_options(provider, threads),
+            sess_options=session_options(provider, threads),
             providers=[(provider, dict(provider_options or {}))],
             enable_fallback=False,  # to the CPU, with a printed line only
         )
@@ -117,7 +120,8 @@ def _open_session(graph: Path, provider: str, threads: int, provider_options: Ma
     return session
 
 
-def _session_options(provider: str, threads: int) -> Any:
+def session_options(provider: str, threads: int) -> Any:
+    """The options of every session: all optimizations, one operator after another, so many cores."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

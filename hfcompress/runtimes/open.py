@@ -27,8 +27,8 @@ def runtime_for(
         path: the artifact's folder.
         format: `torch` or `onnx`.
         task: what the model does.
-        runtime: a name as `Runtime.name` has it: `torch`, `torch:cuda`, `onnxruntime:CPUExecutionProvider`. Default:
-            the format's own, on the CPU.
+        runtime: a name as `Runtime.name` has it: `torch`, `torch:cuda`, `onnxruntime:CPUExecutionProvider`,
+            `simulated:avx2` (what an INT8 graph would answer on another CPU). Default: the format's own, on the CPU.
         threads: cores of one call; default: all that this process may use.
         trust_remote_code: whether a torch model may bring its own code.
 
@@ -46,6 +46,10 @@ def runtime_for(
             from hfcompress.runtimes.onnxruntime import CPU, OnnxRuntime
 
             return OnnxRuntime(path, target or CPU, threads=threads)
+        case "onnx", "simulated":
+            from hfcompress.runtimes.simulated.runtime import SimulatedRuntime
+
+            return SimulatedRuntime(path, target, threads=threads)
         case "torch" | "onnx", _:
             its_own = "torch" if format == "torch" else "onnxruntime"
             raise InputError(f"the runtime `{runtime}` cannot run {path}, which is {format}; use `{its_own}`")
