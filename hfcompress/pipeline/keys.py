@@ -62,7 +62,7 @@ def _minor(version: str | None) -> str | None:
 
 def _data_read(config: StageConfig, data: Data) -> dict[str, Any]:
     if isinstance(config, QuantizeConfig):
-        return {}
+        return {} if config.fallback is None else data.identity("validation")
     splits: tuple[Split, ...] = ("validation",) if isinstance(config, ExportConfig) else ("train",)
     if _evaluates(config):
         splits = ("train", "validation")

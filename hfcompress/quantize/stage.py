@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hfcompress.errors import StageError
 from hfcompress.extras import require
 from hfcompress.host import describe_host
 from hfcompress.onnx_graph.operators import activation_products, integer_operator_count, model_file
+from hfcompress.quantize.fallback import fall_back
 from hfcompress.quantize.targets import DYNAMIC_OPERATORS, Scheme, scheme_for
 from hfcompress.recipe.quantization import Target
 from hfcompress.recipe.stages import QuantizeConfig
@@ -22,10 +24,18 @@ logger = logging.getLogger(__name__)
 def quantize(config: QuantizeConfig, inputs: Inputs, run: Run) -> Artifact:
     """Dynamic INT8: quantized weights in the graph, activations quantized at run time."""
     scheme = scheme_for(config.target, describe_host().flags)
-    path = quantize_dynamic(inputs.source.path, run.out, scheme, per_channel=config.per_channel)
-    count = _counted(path, inputs.source.path)
+
+    def into(out: Path, excluded: Sequence[str] = ()) -> Path:
+        return quantize_dynamic(inputs.source.path, out, scheme, per_channel=config.per_channel, excluded=excluded)
+
+    details: dict[str, Any] = {"cpu": scheme.cpu, "reason": scheme.reason}
+    if config.fallback is None:
+        into(run.out)
+    else:
+        details["fallback"] = fall_back(config.fallback, inputs.source, into, run).model_dump(mode="json")
+    details["integer_operators"] = count = _counted(model_file(run.out), inputs.source.path)
     logger.info("%s: %d integer products for %s (%s)", run.name, count, scheme.cpu, scheme.reason)
-    return Artifact(run.out, "onnx", details={"cpu": scheme.cpu, "reason": scheme.reason, "integer_operators": count})
+    return Artifact(run.out, "onnx", details=details)
 
 
 def quantize_onnx(source: Path | str, out: Path | str, *, target: Target = "auto", per_channel: bool = True) -> int:
@@ -50,8 +60,12 @@ def quantize_onnx(source: Path | str, out: Path | str, *, target: Target = "auto
         return _counted(quantize_dynamic(Path(source), temporary, scheme, per_channel=per_channel), Path(source))
 
 
-def quantize_dynamic(source: Path, out: Path, scheme: Scheme, *, per_channel: bool) -> Path:
+def quantize_dynamic(
+    source: Path, out: Path, scheme: Scheme, *, per_channel: bool, excluded: Sequence[str] = ()
+) -> Path:
     """Write `model_quantized.onnx`, `ort_config.json`, the config and the processor into `out`; gives the graph's path.
+
+    The nodes named by `excluded` stay in floating point.
 
     Raises:
         ExtraError: Optimum is not installed.
@@ -64,9 +78,9 @@ def quantize_dynamic(source: Path, out: Path, scheme: Scheme, *, per_channel: bo
     if integer_operator_count(graph) > 0:
         raise StageError(f"{source.name} is quantized already; give `from` the fp32 export")
     quantizer = ORTQuantizer.from_pretrained(source, file_name=graph.name)
-    quantizer.quantize(
-        _configuration(scheme, per_channel, activation_products(graph)), save_dir=out, file_suffix="quantized"
-    )
+    # A Gemm is first split into a product and an addition, and the product gets this name.
+    floats = [*activation_products(graph), *excluded, *(f"{name}_MatMul" for name in excluded)]
+    quantizer.quantize(_configuration(scheme, per_channel, floats), save_dir=out, file_suffix="quantized")
     return model_file(out)
 
 
