@@ -87,8 +87,10 @@ class _Search:
         step.artifact.path.rename(kept)
         self.steps.append(_Step(step.returned, Artifact(kept, "onnx"), step.score))
         verdict = "within the budget" if self.holds(step) else "over the budget"
+        count = len(step.returned)
         self.run.progress.say(
-            f"{self.run.name}: {len(step.returned)} layers in floating point: {self.drops(step)}, {verdict}"
+            f"{self.run.name}: {count} {'layer' if count == 1 else 'layers'} in floating point: "
+            f"{self.changes(step)}: {verdict}"
         )
 
     def return_layers(self) -> list[RankedLayer]:
@@ -120,10 +122,10 @@ class _Search:
         """The most that any metric has lost beyond its budget."""
         return max(-step.score.difference[metric].value - bound for metric, bound in self.fallback.max_drop.items())
 
-    def drops(self, step: _Step) -> str:
-        """What the metrics have lost, in points."""
+    def changes(self, step: _Step) -> str:
+        """What became of the metrics, in points: `accuracy -1.20 points (budget -0.30)`."""
         return ", ".join(
-            f"{metric} lost {-100 * step.score.difference[metric].value:.2f} points of at most {100 * bound:g}"
+            f"{metric} {100 * step.score.difference[metric].value:+.2f} points (budget {-100 * bound:+.2f})"
             for metric, bound in self.fallback.max_drop.items()
         )
 
@@ -135,7 +137,7 @@ class _Search:
         what = ", ".join(best.returned) or "none"
         return StageError(
             f"the fallback returned {tried} of {layers} layers to floating point, {why}, and the budget does not hold; "
-            f"best reached: {self.drops(best)}, with {len(best.returned)} returned: {what}; raise max_layers or "
+            f"best reached: {self.changes(best)}, with {len(best.returned)} returned: {what}; raise max_layers or "
             "max_drop, choose another calibration, or train for INT8 with a `qat` stage"
         )
 
