@@ -29,7 +29,7 @@ Quantize = Callable[[Path, Sequence[str]], object]
 Batches = Iterator[Mapping[str, np.ndarray]]
 
 #: Layers that are measured one at a time at once: as many quantizations, and passes over the ranking's rows.
-GROUP = 8
+GROUP = 16
 
 
 @dataclass

@@ -11,6 +11,8 @@ from hfcompress.results import ArtifactResult, FallbackResult, FallbackStep, Ran
 
 #: What ends the name of a product's node in an exported graph; the rest is the path of its module.
 _OPERATORS = ("MatMul", "Gemm", "Conv", "Gather")
+#: Layers that are shown; results.json has them all.
+MOST_LAYERS = 16
 
 
 def fallbacks(results: Results) -> Iterator[tuple[ArtifactResult, FallbackResult]]:
@@ -55,10 +57,10 @@ def steps_table(artifact: ArtifactResult, fallback: FallbackResult) -> Table:
 
 
 def ranking_table(artifact: ArtifactResult, fallback: FallbackResult) -> Table:
-    """The layers that were measured one at a time, costliest first."""
-    measured = [layer for layer in fallback.ranking if layer.cost is not None]
+    """The layers, costliest first."""
+    shown = fallback.ranking[:MOST_LAYERS]
     metrics = tuple(fallback.max_drop)
-    rest = len(fallback.ranking) - len(measured)
+    rest = len(fallback.ranking) - len(shown)
     return Table(
         title=f"{artifact.name}: what layers cost in INT8",
         columns=(
@@ -67,12 +69,12 @@ def ranking_table(artifact: ArtifactResult, fallback: FallbackResult) -> Table:
             *(Column(f"{metric} alone") for metric in metrics),
             *words("stays"),
         ),
-        rows=tuple(_ranked(layer, metrics, fallback) for layer in measured),
+        rows=tuple(_ranked(layer, metrics, fallback) for layer in shown),
         caption=(
             f"Squared error over squared output: of the layer's own output, and of the model's with this layer alone "
             f"in INT8; on at most {fallback.rows} rows of {_split(fallback)}."
         ),
-        notes=(f"{rest} layers more, with a smaller output error, are in results.json",) if rest else (),
+        notes=(f"{rest} layers more are in results.json",) if rest else (),
     )
 
 
@@ -107,7 +109,7 @@ def _ranked(layer: RankedLayer, metrics: tuple[str, ...], fallback: FallbackResu
     return (
         Cell(module_of(layer.layer)),
         Cell(number(layer.output_error)),
-        Cell(number(layer.cost or 0.0)),
+        Cell() if layer.cost is None else Cell(number(layer.cost)),
         *(difference_cell(metric, layer.difference.get(metric), named=False) for metric in metrics),
         Cell("floating point", tone="strong") if layer.layer in fallback.returned else Cell("INT8"),
     )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from hfcompress.report.canvas import FAINT, INK, drawn, new_figure
-from hfcompress.report.fallback import module_of
+from hfcompress.report.fallback import MOST_LAYERS, module_of
 from hfcompress.report.figures import unit_of
 from hfcompress.results import ArtifactResult, FallbackResult, RankedLayer
 
 #: Okabe & Ito's blue and vermilion.
 _ERROR, _COST = "#0072B2", "#D55E00"
-_MOST_LAYERS = 16
 _LONGEST_NAME = 44
+#: Steps whose figures have room beside each other.
+_MOST_FIGURES = 10
 
 
 def draw_fallback(artifact: ArtifactResult, fallback: FallbackResult) -> dict[str, bytes]:
@@ -21,7 +23,7 @@ def draw_fallback(artifact: ArtifactResult, fallback: FallbackResult) -> dict[st
 
 
 def _figure(artifact: ArtifactResult, fallback: FallbackResult) -> Any:
-    layers = fallback.ranking[:_MOST_LAYERS]
+    layers = fallback.ranking[:MOST_LAYERS]
     figure, _ = new_figure(10.5, max(4.2, 1.6 + 0.32 * len(layers)))
     grid = figure.add_gridspec(2, 2, width_ratios=(1.25, 1))
     _draw_ranking(figure.add_subplot(grid[:, 0]), layers, fallback)
@@ -34,11 +36,14 @@ def _figure(artifact: ArtifactResult, fallback: FallbackResult) -> Any:
 
 def _draw_ranking(axes: Any, layers: tuple[RankedLayer, ...], fallback: FallbackResult) -> None:
     """Two bars a layer on a logarithmic axis; returned layers have names in bold."""
+    from matplotlib.ticker import FuncFormatter
+
     places = range(len(layers))
     errors, costs = [layer.output_error for layer in layers], [layer.cost or 0.0 for layer in layers]
     axes.barh([place - 0.2 for place in places], errors, 0.38, color=_ERROR, label="its own output")
     axes.barh([place + 0.2 for place in places], costs, 0.38, color=_COST, label="the model's, with it alone in INT8")
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"1e{math.log10(value):.0f}"))
     smallest = min([value for value in (*errors, *costs) if value > 0], default=1e-6)
     axes.set_xlim(smallest / 3, max(1.0, *errors, *costs) * 1.5)
     axes.set_yticks(list(places), [_short(module_of(layer.layer)) for layer in layers], fontsize=8.5)
@@ -48,7 +53,7 @@ def _draw_ranking(axes: Any, layers: tuple[RankedLayer, ...], fallback: Fallback
     axes.invert_yaxis()
     shown = "" if len(layers) == len(fallback.ranking) else f"; {len(layers)} of {len(fallback.ranking)} layers"
     axes.set_xlabel(f"squared error over squared output{shown}; bold: returned")
-    axes.legend(frameon=False, fontsize=8.5, loc="lower right")
+    axes.legend(frameon=False, fontsize=8.5, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
     _clean(axes, "x")
 
 
@@ -61,8 +66,8 @@ def _draw_drop(axes: Any, fallback: FallbackResult) -> None:
         label = f"{metric}, difference{unit_of(metric)}"
         axes.errorbar(range(len(found)), values, yerr=[low, high], color=colour, marker="o", capsize=3, label=label)
         axes.axhline(-100 * bound, color=colour, linestyle=(0, (5, 3)), linewidth=1)
-    axes.legend(frameon=False, fontsize=8.5, loc="lower right")
-    axes.set_ylabel(f"against {found[0].against}\n(dashed: budget)")
+    axes.legend(frameon=False, fontsize=8.5, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+    axes.set_ylabel(f"against {_reference(fallback)}\n(dashed: budget)")
     axes.tick_params(labelbottom=False)
     _clean(axes, "y")
 
@@ -70,13 +75,19 @@ def _draw_drop(axes: Any, fallback: FallbackResult) -> None:
 def _draw_speed(axes: Any, fallback: FallbackResult) -> None:
     speedups = [step.speedup or 0.0 for step in fallback.steps]
     bars = axes.bar(range(len(speedups)), speedups, 0.6, color=FAINT)
-    axes.bar_label(bars, [f"{value:.2f}x" for value in speedups], fontsize=8.5, padding=2)
+    if len(speedups) <= _MOST_FIGURES:
+        axes.bar_label(bars, [f"{value:.2f}x" for value in speedups], fontsize=8.5, padding=2)
     axes.axhline(1, color=INK, linewidth=0.8)
     axes.set_ylim(0, 1.2 * max(1.0, *speedups))
-    axes.set_ylabel("speed-up over it")
-    axes.set_xticks(range(len(speedups)), [str(len(step.returned)) for step in fallback.steps])
+    axes.set_ylabel(f"speed-up over {_reference(fallback)}")
+    some = range(0, len(speedups), -(-len(speedups) // _MOST_FIGURES))
+    axes.set_xticks(some, [str(len(fallback.steps[place].returned)) for place in some])
     axes.set_xlabel("layers in floating point, step by step")
     _clean(axes, "y")
+
+
+def _reference(fallback: FallbackResult) -> str:
+    return next(iter(fallback.steps[0].difference.values())).against
 
 
 def _short(name: str) -> str:
