@@ -16,7 +16,7 @@ from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from tests.quantize.outliers import SIDE, layer, quantize_statically, save_network
 
 pytestmark = pytest.mark.export
-PIXELS = {"pixel_values": np.random.default_rng(3).normal(size=(9, 3, SIDE, SIDE)).astype(np.float32)}
+PIXELS = {"pixel_values": np.random.default_rng(3).uniform(-1, 1, size=(9, 3, SIDE, SIDE)).astype(np.float32)}
 
 
 @pytest.fixture(scope="module")
