@@ -40,12 +40,16 @@ def _draw_ranking(axes: Any, layers: tuple[RankedLayer, ...], fallback: Fallback
 
     places = range(len(layers))
     errors, costs = [layer.output_error for layer in layers], [layer.cost or 0.0 for layer in layers]
-    axes.barh([place - 0.2 for place in places], errors, 0.38, color=_ERROR, label="its own output")
-    axes.barh([place + 0.2 for place in places], costs, 0.38, color=_COST, label="the model's, with it alone in INT8")
+    floor = min([value for value in (*errors, *costs) if value > 0], default=1e-6) / 3  # 0 has no logarithm
+    for shift, values, colour, label in (
+        (-0.2, errors, _ERROR, "its own output"),
+        (0.2, costs, _COST, "the model's, with it alone in INT8"),
+    ):
+        widths = [max(value, floor) for value in values]
+        axes.barh([place + shift for place in places], widths, 0.38, color=colour, label=label)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"1e{math.log10(value):.0f}"))
-    smallest = min([value for value in (*errors, *costs) if value > 0], default=1e-6)
-    axes.set_xlim(smallest / 3, max(1.0, *errors, *costs) * 1.5)
+    axes.set_xlim(floor, max(1.0, *errors, *costs) * 1.5)
     axes.set_yticks(list(places), [_short(module_of(layer.layer)) for layer in layers], fontsize=8.5)
     for label, layer in zip(axes.get_yticklabels(), layers, strict=True):
         if layer.layer in fallback.returned:
