@@ -25,6 +25,7 @@ from hfcompress.errors import InputError, StageError
 from hfcompress.host import describe_host
 from hfcompress.pipeline.dispatch import code_of, run_stage
 from hfcompress.pipeline.folder import RunFolder
+from hfcompress.pipeline.judge import RecipeJudge
 from hfcompress.pipeline.keys import library_version, stage_key
 from hfcompress.pipeline.lead import Lead
 from hfcompress.pipeline.plan import Plan
@@ -127,7 +128,8 @@ def build(
         shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
     with writing(folder.artifact(name)) as out:
-        run = Run(name, plan.data, plan.recipe.seed, out, work, progress, folder.teacher_cache)
+        judge = RecipeJudge.of(plan, progress)
+        run = Run(name, plan.data, plan.recipe.seed, out, work, progress, folder.teacher_cache, judge)
         with lead.training(name, key, made) if plan.recipe.stages[name].config.trains else nullcontext():
             artifact = run_named(plan, name, made, run)
         files = hash_folder(out)

@@ -62,7 +62,9 @@ def _minor(version: str | None) -> str | None:
 
 def _data_read(config: StageConfig, data: Data) -> dict[str, Any]:
     if isinstance(config, QuantizeConfig):
-        return {} if config.calibration is None else data.identity("train")
+        calibrates: tuple[Split, ...] = () if config.calibration is None else ("train",)
+        searches: tuple[Split, ...] = () if config.fallback is None else ("validation",)
+        return data.identity(*calibrates, *searches) if calibrates or searches else {}
     splits: tuple[Split, ...] = ("validation",) if isinstance(config, ExportConfig) else ("train",)
     if _evaluates(config):
         splits = ("train", "validation")

@@ -169,6 +169,7 @@ def _check_metrics(recipe: Recipe, data: Data) -> None:
     scored = recipe.evaluate.metrics or known[:1]
     bound = [metric for gate in recipe.gates for metric in (*gate.max_drop, *gate.max_rise)]
     asked |= {metric: "a gate" for metric in bound if metric not in scored}
+    asked |= {metric: "a fallback" for metric in _fallback_metrics(recipe) if metric not in scored}
     for metric, place in asked.items():
         if metric not in known:
             raise InputError(
@@ -177,6 +178,11 @@ def _check_metrics(recipe: Recipe, data: Data) -> None:
             )
         if metric not in scored:
             raise InputError(f"{place} names {metric}, which is not scored; add it to evaluate.metrics")
+
+
+def _fallback_metrics(recipe: Recipe) -> list[Metric]:
+    budgets = [stage.quantize.fallback for stage in recipe.stages.values() if stage.quantize is not None]
+    return [metric for budget in budgets if budget is not None for metric in budget.max_drop]
 
 
 def _check_heads(plan: Plan) -> None:

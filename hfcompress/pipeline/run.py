@@ -231,6 +231,7 @@ class _Run:
             validation=validation,
             difference=difference,
             validation_difference=validation_difference,
+            fallback=(made.artifact.details or {}).get("fallback"),
         )
 
     def _scores(self, name: str, against: str | None, split: Split) -> _Scores:

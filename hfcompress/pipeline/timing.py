@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hfcompress.artifact import Artifact, sha256_of
 from hfcompress.benchmark.session import Cell, Subject, Timings, time_interleaved
 from hfcompress.host import default_threads, describe_host, host_id
-from hfcompress.pipeline.build import Made
 from hfcompress.progress import Progress
 from hfcompress.recipe.data import BenchmarkConfig, Split
 from hfcompress.recipe.tasks import TASKS
 from hfcompress.tasks.base import Task
 from hfcompress.tasks.data import Data
+
+if TYPE_CHECKING:
+    from hfcompress.pipeline.build import Made
 
 
 def timings_of(

@@ -15,6 +15,7 @@ from hfcompress.extras import require
 from hfcompress.host import describe_host
 from hfcompress.onnx_graph.operators import dequantized_product_count, integer_operator_count, is_quantized, model_file
 from hfcompress.quantize.dynamic import quantize_dynamic
+from hfcompress.quantize.fallback import fall_back
 from hfcompress.quantize.layers import skipped
 from hfcompress.quantize.rows import calibration_batches
 from hfcompress.quantize.simulation import check_target
@@ -32,16 +33,20 @@ Quantizer = Callable[[Path, Collection[str]], Path]
 
 
 def quantize(config: QuantizeConfig, inputs: Inputs, run: Run) -> Artifact:
-    """Static INT8 where the config has a calibration, dynamic INT8 otherwise."""
+    """Static INT8 where the config has a calibration, dynamic INT8 otherwise; less of it where a fallback says so."""
     source, scheme = inputs.source.path, scheme_for(config.target, describe_host().flags)
     task, samples = run.data.task, 0 if config.calibration is None else config.calibration.samples
     write = quantizer_for(
         config, source, scheme, lambda: calibration_batches(run.data, task.load_processor(source), samples, run.seed)
     )
-    count = counted(write(run.out, ()), source, scheme)
+    details = details_of(scheme)
+    if config.fallback is None:
+        write(run.out, ())
+    else:
+        details["fallback"] = fall_back(config.fallback, inputs.source, write, run).model_dump(mode="json")
+    details["integer_operators"] = count = counted(model_file(run.out), source, scheme)
     logger.info("%s: %d integer products for %s (%s)", run.name, count, scheme.target, scheme.reason)
-    simulated = check_target(run.out, scheme.target, run)
-    return Artifact(run.out, "onnx", details={**details_of(scheme), "integer_operators": count, **simulated})
+    return Artifact(run.out, "onnx", details={**details, **check_target(run.out, scheme.target, run)})
 
 
 def quantizer_for(config: QuantizeConfig, source: Path, scheme: Scheme, rows: Rows) -> Quantizer:

@@ -26,6 +26,9 @@ def reference_faults(recipe: Outline) -> Iterator[Fault]:
         yield from _artifact_fault(recipe, ("baseline",), baseline)
     for place, gate in enumerate(items(recipe.raw.get("gates"))):
         yield from _gate_faults(recipe, ("gates", place), mapping(gate))
+    for name in recipe.stages:
+        stage = mapping(mapping(recipe.raw.get("stages")).get(name))
+        yield from _fallback_faults(recipe, ("stages", name, "quantize", "fallback"), mapping(stage.get("quantize")))
 
 
 def _column_faults(data: Mapping[str, Any], language: TaskLanguage) -> Iterator[Fault]:
@@ -133,6 +136,20 @@ def _self_comparison(recipe: Outline, loc: Loc, gate: Mapping[str, Any]) -> Iter
     elif against is None and artifact == recipe.baseline and any(gate.get(bound) for bound in _RELATIVE):
         what = f"compares {show(artifact)} with the baseline, which is {show(artifact)} itself; name `against`"
         yield Fault(loc, what)
+
+
+def _fallback_faults(recipe: Outline, loc: Loc, quantize: Mapping[str, Any]) -> Iterator[Fault]:
+    """A search reads validation rows alone: what is chosen on the test split tells nothing on it."""
+    fallback = mapping(quantize.get("fallback"))
+    if not fallback:
+        return
+    split = recipe.block("evaluate").get("gates_on", EvaluateConfig.model_fields["gates_on"].default)
+    if split in get_args(Split) and split != "validation":
+        what = f"is searched on `validation`, and evaluate.gates_on is `{split}`; set that to validation"
+        yield Fault(loc, what)
+    yield from _unmeasured(recipe, loc, fallback)
+    for metric in LESS_IS_BETTER & set(mapping(fallback.get("max_drop"))):
+        yield Fault((*loc, "max_drop", metric), "is better when it is less; name a metric of which more is better")
 
 
 def _unmeasured(recipe: Outline, loc: Loc, gate: Mapping[str, Any]) -> Iterator[Fault]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 
 from hfcompress.report.detail import host_lines, hosts_table, latency_grid, metrics_table, seconds_table
+from hfcompress.report.fallback import fallbacks, ranking_table, steps_table
 from hfcompress.report.gates import gates_table, summary
 from hfcompress.report.grid import Table
 from hfcompress.report.table import headline_table
-from hfcompress.results import Results
+from hfcompress.results import ArtifactResult, FallbackResult, Results
 
 _SPECIAL = re.compile(r"([\\|`*<])")
 
@@ -21,12 +23,13 @@ def markdown_table(table: Table) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in [titles, rules, *rows])
 
 
-def markdown_report(results: Results, plot: str | None) -> str:
+def markdown_report(results: Results, plot: str | None, fallback_plots: Mapping[str, str] | None = None) -> str:
     """The whole report.
 
     Args:
         results: what was measured.
-        plot: the plot's file name beside the report; None: no plot.
+        plot: the Pareto plot's file name beside the report; None: no plot.
+        fallback_plots: artifact -> the file name of the plot of its fallback, where there is one.
     """
     headline = headline_table(results)
     sections = [f"# {_escaped(headline.title)}", f"**{summary(results)}.**", *_with_notes(headline)]
@@ -34,11 +37,22 @@ def markdown_report(results: Results, plot: str | None) -> str:
         sections.append(f"![{_escaped(results.metric)} against throughput]({plot})")
     if results.gates:
         sections += ["## Gates", *_with_notes(gates_table(results))]
+    for artifact, fallback in fallbacks(results):
+        sections += _fallback(artifact, fallback, (fallback_plots or {}).get(artifact.name))
     for table in (latency_grid(results), metrics_table(results), hosts_table(results), seconds_table(results)):
         if table.rows:
             sections += [f"## {table.title}", *_with_notes(table)]
     sections += ["## Host", *(_escaped(line) for line in host_lines(results)), *_reproduce(results)]
     return "\n\n".join(sections) + "\n"
+
+
+def _fallback(artifact: ArtifactResult, fallback: FallbackResult, plot: str | None) -> Iterator[str]:
+    steps = steps_table(artifact, fallback)
+    yield from (f"## {_escaped(steps.title)}", *_with_notes(steps))
+    if fallback.ranking:
+        yield from _with_notes(ranking_table(artifact, fallback))
+    if plot is not None:
+        yield f"![layers by cost, and drop and speed by step]({plot})"
 
 
 def _with_notes(table: Table) -> list[str]:

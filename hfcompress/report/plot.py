@@ -1,14 +1,13 @@
-"""Draws the Pareto plot with matplotlib's objects: no pyplot, no global state, equal bytes for equal results."""
+"""Draws the Pareto plot."""
 
 from __future__ import annotations
 
-import io
 import math
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+from hfcompress.report.canvas import DPI, FAINT, INK, drawn, new_figure
 from hfcompress.report.figures import unit_of
 from hfcompress.report.pareto import Point, front_of, points_of
 from hfcompress.report.placement import Box, Scene, place_labels
@@ -17,46 +16,18 @@ from hfcompress.results import Results
 #: Okabe & Ito's colours, which people with any colour vision tell apart; the marker says the same without colour.
 _LOOKS = {"torch": ("#0072B2", "o"), "onnx": ("#D55E00", "s"), "openvino": ("#009E73", "D")}
 _OTHER_LOOK = ("#CC79A7", "^")
-_INK, _FAINT = "#333333", "#999999"
 #: Above this ratio between the fastest and the slowest the axis is logarithmic.
 _LOG_FROM = 4.0
-_PARAMETERS = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib
-    "font.size": 10,
-    "text.parse_math": False,  # a name may hold a dollar sign
-    "svg.hashsalt": "hfcompress",
-    "svg.fonttype": "path",
-}
-_DPI = 150
-_METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 
 
 def draw_pareto(results: Results) -> dict[str, bytes]:
     """The plot as `png` and as `svg`; empty when no artifact has both a metric and a throughput."""
-    import matplotlib
-
     points = points_of(results)
-    if not points:
-        return {}
-    with matplotlib.rc_context(_PARAMETERS), warnings.catch_warnings():
-        # Names may be in a script that the font lacks: boxes in the plot are no reason to warn at the end of a run.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure = _figure(results, points)
-        return {kind: _saved(figure, kind, metadata) for kind, metadata in _METADATA.items()}
-
-
-def _saved(figure: Any, kind: str, metadata: Mapping[str, None]) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, format=kind, dpi=_DPI, metadata=metadata)
-    return content.getvalue()
+    return drawn(lambda: _figure(results, points)) if points else {}
 
 
 def _figure(results: Results, points: Sequence[Point]) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5.2), dpi=_DPI, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure, canvas = new_figure(8, 5.2)
     axes = figure.add_subplot()
     _draw_axes(axes, results, points)
     front = front_of(results, points)
@@ -90,7 +61,7 @@ def _draw_axes(axes: Any, results: Results, points: Sequence[Point]) -> None:
     axes.set_xlabel("throughput on the data's own lengths, rows per second")
     axes.set_ylabel(f"{results.metric}{unit_of(results.metric)} (95% interval)")
     split = next(a.metrics[results.metric].split for a in results.artifacts if results.metric in a.metrics)
-    axes.set_title(f"{results.recipe}: {results.task}, {split} split", loc="left", fontsize=12, color=_INK)
+    axes.set_title(f"{results.recipe}: {results.task}, {split} split", loc="left", fontsize=12, color=INK)
     axes.grid(True, color="#e6e6e6", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -102,7 +73,7 @@ def _draw_front(axes: Any, front: Sequence[Point]) -> None:
         [point.throughput for point in front],
         [point.score for point in front],
         drawstyle="steps-pre",
-        color=_FAINT,
+        color=FAINT,
         linewidth=1.3,
         linestyle=(0, (5, 3)),
         zorder=1.5,
@@ -149,8 +120,8 @@ def _draw_legend(figure: Any, points: Sequence[Point]) -> None:
     looks = {point.format: _LOOKS.get(point.format, _OTHER_LOOK) for point in points}
     entries = [entry(name, colour, marker, colour) for name, (colour, marker) in looks.items()]
     if not all(point.publishable for point in points):
-        entries.append(entry("hollow: a gate failed", _INK, "o", "white"))
-    entries.append(Line2D([], [], color=_FAINT, linestyle=(0, (5, 3)), linewidth=1.3, label="Pareto front"))
+        entries.append(entry("hollow: a gate failed", INK, "o", "white"))
+    entries.append(Line2D([], [], color=FAINT, linestyle=(0, (5, 3)), linewidth=1.3, label="Pareto front"))
     figure.legend(
         handles=entries,
         title="marker area: size on disk",
@@ -166,13 +137,13 @@ def _draw_labels(axes: Any, points: Sequence[Point], front: Sequence[Point], ren
     from matplotlib.patheffects import withStroke
 
     # A white rim keeps text readable where points are so close that a line has to run through it.
-    looks = {"fontsize": 9, "color": _INK, "linespacing": 1.25, "va": "bottom", "zorder": 4}
+    looks = {"fontsize": 9, "color": INK, "linespacing": 1.25, "va": "bottom", "zorder": 4}
     rim = [withStroke(linewidth=2.5, foreground="white")]
     texts = [axes.text(p.throughput, p.score, f"{p.name}\n{p.label}", path_effects=rim, **looks) for p in points]
     extents = [text.get_window_extent(renderer) for text in texts]
     anchors = [_pixels(axes, point.throughput, point.score) for point in points]
     sizes = [(extent.width + 4, extent.height + 4) for extent in extents]
-    boxes = place_labels(anchors, sizes, _scene(axes, points, front, renderer), gap=0.13 * _DPI)
+    boxes = place_labels(anchors, sizes, _scene(axes, points, front, renderer), gap=0.13 * DPI)
     # In the data's coordinates, since an SVG has other pixels than those that were measured.
     to_data = axes.transData.inverted().transform
     for text, box, anchor in zip(texts, boxes, anchors, strict=True):
@@ -190,7 +161,7 @@ def _scene(axes: Any, points: Sequence[Point], front: Sequence[Point], renderer:
     markers = []
     for point in points:
         x, y = _pixels(axes, point.throughput, point.score)
-        half = math.sqrt(_area(point, points)) / 72 * _DPI / 2 + 2
+        half = math.sqrt(_area(point, points)) / 72 * DPI / 2 + 2
         markers.append(Box(x - half, y - half, x + half, y + half))
     return Scene(Box(extent.x0, extent.y0, extent.x1, extent.y1), markers, list(_lines(axes, points, front)))
 
@@ -211,8 +182,8 @@ def _draw_leader(axes: Any, box: Box, anchor: tuple[float, float]) -> None:
     """A thin line from a label that had to go far away to its point."""
     x, y = anchor
     near = (min(max(x, box.left), box.right), min(max(y, box.bottom), box.top))
-    if math.dist(near, anchor) < 0.32 * _DPI:
+    if math.dist(near, anchor) < 0.32 * DPI:
         return
     to_data = axes.transData.inverted().transform
     (x0, y0), (x1, y1) = to_data(near), to_data(anchor)
-    axes.plot([x0, x1], [y0, y1], color=_FAINT, linewidth=0.7, zorder=1.6, scalex=False, scaley=False)
+    axes.plot([x0, x1], [y0, y1], color=FAINT, linewidth=0.7, zorder=1.6, scalex=False, scaley=False)

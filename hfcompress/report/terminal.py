@@ -11,6 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from hfcompress.report.detail import host_lines, hosts_table, latency_table, unique_shapes
+from hfcompress.report.fallback import fallback_tables
 from hfcompress.report.gates import gates_table
 from hfcompress.report.grid import Cell, Column, Table
 from hfcompress.report.table import headline_table
@@ -22,10 +23,12 @@ _UNBOUND = 10_000
 
 
 def render(results: Results, console: Console) -> None:
-    """Print the tables: artifacts, gates, the latency grid, further hosts; and the host."""
+    """Print the tables: artifacts, gates, fallbacks, the latency grid, further hosts; and the host."""
     print_table(headline_table(results), console)
     if results.gates:
         print_table(gates_table(results), console)
+    for table in fallback_tables(results):
+        print_table(table, console)
     if len(unique_shapes(results)) > 1:
         print_table(latency_table(results), console)
     if (hosts := hosts_table(results)).rows:

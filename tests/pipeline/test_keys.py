@@ -10,6 +10,7 @@ import pytest
 from hfcompress.pipeline import keys
 from hfcompress.pipeline.keys import stage_key
 from hfcompress.recipe.data import DataConfig
+from hfcompress.recipe.quantization import Fallback
 from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
 from hfcompress.recipe.student import StudentConfig
 from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig
@@ -120,3 +121,12 @@ def test_the_students_checkpoint_counts_by_its_digest_and_not_by_its_name(data: 
 
 def test_allowing_a_slower_int8_changes_its_gate_and_not_its_graph(data: Data) -> None:
     assert key(QuantizeConfig(allow_slower=True), data) == key(QuantizeConfig(), data)
+
+
+def test_a_fallback_reads_the_validation_rows_and_no_others(data: Data, tmp_path: Path) -> None:
+    plain, searching = QuantizeConfig(), QuantizeConfig(fallback=Fallback(max_drop={"accuracy": 0.01}))
+    for changed, same in (({"validation": 31}, False), ({"test": 31}, True), ({"train": 31}, True)):
+        folder = tiny.save_reviews(tmp_path / next(iter(changed)), **changed)
+        other = replace(data, rows=load_rows(DataConfig(path=str(folder)), data.task.name, seed=0))
+        assert key(plain, other) == key(plain, data)
+        assert (key(searching, other) == key(searching, data)) is same

@@ -171,6 +171,41 @@ def test_unlabelled_rows_need_a_stage_that_distils(example: dict[str, Any], faul
 
 
 @pytest.mark.parametrize(
+    "evaluate, max_drop, line",
+    [
+        (
+            {},
+            {"f1_macro": 0.1},
+            ".max_drop.f1_macro: is not evaluated, only `accuracy`; add it to evaluate.metrics",
+        ),
+        (
+            {"metrics": ["mse"]},
+            {"mse": 0.1},
+            ".max_drop.mse: is better when it is less; name a metric of which more is better",
+        ),
+        (
+            {"gates_on": "test"},
+            {"accuracy": 0.1},
+            ": is searched on `validation`, and evaluate.gates_on is `test`; set that to validation",
+        ),
+    ],
+)
+def test_a_fallback_is_bound_by_what_is_scored_on_validation(
+    evaluate: dict[str, Any], max_drop: dict[str, float], line: str, example: dict[str, Any], faults: Faults
+) -> None:
+    example |= {"gates": [], "evaluate": evaluate}
+    example["stages"]["int8"] = {"quantize": {"fallback": {"max_drop": max_drop}}}
+    assert faults(example) == [f"stages.int8.quantize.fallback{line}"]
+
+
+def test_a_fallback_needs_validation_rows(example: dict[str, Any], faults: Faults) -> None:
+    example["data"]["splits"] = {"train": "train", "test": "test"}
+    example["stages"]["int8"] = {"quantize": {"fallback": {"max_drop": {"accuracy": 0.003}}}}
+    (fault,) = faults(example)
+    assert fault.startswith("evaluate.gates_on: reads the split `validation`, which `data.splits` lacks; add it there")
+
+
+@pytest.mark.parametrize(
     "metrics, gate, line",
     [
         (

@@ -9,13 +9,35 @@ from pydantic import BaseModel
 from hfcompress.host import HostDescription
 from hfcompress.report.gates import gates_table
 from hfcompress.report.table import headline_table
-from hfcompress.results import ArtifactResult, Difference, GateResult, Latency, Results, StageSeconds
+from hfcompress.results import (
+    ArtifactResult,
+    Difference,
+    FallbackResult,
+    FallbackStep,
+    GateResult,
+    Latency,
+    RankedLayer,
+    Results,
+    StageSeconds,
+)
 
 TEXT = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
-    "record", [Results, ArtifactResult, Difference, Latency, GateResult, StageSeconds, HostDescription]
+    "record",
+    [
+        Results,
+        ArtifactResult,
+        Difference,
+        Latency,
+        FallbackResult,
+        FallbackStep,
+        RankedLayer,
+        GateResult,
+        StageSeconds,
+        HostDescription,
+    ],
 )
 def test_every_key_is_documented(record: type[BaseModel]) -> None:
     for name, field in record.model_fields.items():
