@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hfcompress.pipeline.build import Options
     from hfcompress.pipeline.measure import measure
     from hfcompress.pipeline.run import run_recipe
+    from hfcompress.profiling.api import explain
     from hfcompress.quantize.stage import quantize_onnx
     from hfcompress.recipe.loader import load_recipe
     from hfcompress.recipe.recipe import Recipe
@@ -32,6 +33,7 @@ _PLACES = {
     "Options": "hfcompress.pipeline.build",
     "Recipe": "hfcompress.recipe.recipe",
     "Results": "hfcompress.results",
+    "explain": "hfcompress.profiling.api",
     "export_onnx": "hfcompress.export.api",
     "load": "hfcompress.runtimes.load",
     "load_recipe": "hfcompress.recipe.loader",
@@ -50,6 +52,7 @@ __all__ = [
     "Recipe",
     "Results",
     "__version__",
+    "explain",
     "export_onnx",
     "load",
     "load_recipe",

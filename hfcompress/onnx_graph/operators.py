@@ -10,8 +10,11 @@ import numpy as np
 
 from hfcompress.errors import ModelError
 
-#: Operators that multiply integers.
-INTEGER_OPERATORS = frozenset({"MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv", "QGemm", "QAttention"})
+#: Operators that multiply integers; the last two are what ONNX Runtime fuses the first one into.
+INTEGER_OPERATORS = frozenset(
+    {"MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv", "QGemm", "QAttention"}
+    | {"DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
+)
 #: Their quantized weights carry these besides: not parameters of the model.
 _SCALE_SUFFIXES = ("_scale", "_zero_point")
 

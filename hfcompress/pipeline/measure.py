@@ -25,8 +25,7 @@ from hfcompress.runtimes.load import format_of
 from hfcompress.tasks import get_task
 from hfcompress.tasks.base import Task
 from hfcompress.tasks.data import Data
-from hfcompress.tasks.dataset import load_rows
-from hfcompress.tasks.labels import misfit
+from hfcompress.tasks.loading import load_data
 
 #: Rows of the made-up stream, when no data is given.
 _STREAM_ROWS = 256
@@ -58,7 +57,7 @@ def measure(
     """
     artifacts = _named([Path(model) for model in models])
     task = _common_task(artifacts)
-    rows = None if data is None else _data(data, task, next(iter(artifacts.values())), seed)
+    rows = None if data is None else load_data(data, task, next(iter(artifacts.values())).path, seed)
     answers = _answers(artifacts, rows, split, progress)
     first = next(iter(artifacts.values()))
     cells, batches = _inputs(task, rows, first, split, benchmark, seed)
@@ -107,19 +106,6 @@ def _common_task(artifacts: Mapping[str, Artifact]) -> Task:
     if len(set(tasks.values())) > 1:
         raise InputError(f"the models are of different tasks: {', '.join(f'{n} is {t}' for n, t in tasks.items())}")
     return get_task(next(iter(tasks.values())))
-
-
-def _data(config: DataConfig, task: Task, model: Artifact, seed: int) -> Data:
-    rows = load_rows(config, task.name, seed)
-    known = task.labels_of_model(read_config(model.path))
-    where = f"the data in {config.path}"
-    found = task.labels_of(next(iter(rows.splits.values())), where, known)
-    labels = task.align(found, known)
-    if labels is None:
-        raise InputError(f"{where} {misfit(found, known, model.path.name)}")
-    data = Data(task, rows, labels, config.max_length, seed)
-    data.check_labels()
-    return data
 
 
 def _answers(
