@@ -112,7 +112,7 @@ def _check_same_model(int8: Path, ours: Profiled, fp32: Path, theirs: Profiled) 
     unknown = sorted(products - theirs.by_layer.keys())
     if products and len(unknown) == len(products):
         raise InputError(
-            f"{int8} and {fp32} are not of one model: none of its layers, such as {unknown[0]}, is in the other; give the "
+            f"{int8} and {fp32} are not of one model: {unknown[0]} and all others are in the first alone; give the "
             "fp32 export that it was made from"
         )
 

@@ -1,4 +1,4 @@
-"""Both models in turns on the same batches: as they are, for the time of a pass; then profiled, for that of each node."""
+"""Both models in turns on the same batches: as they are, for the time of a pass; then profiled, for that of nodes."""
 
 from __future__ import annotations
 

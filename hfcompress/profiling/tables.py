@@ -31,7 +31,7 @@ def findings_table(found: Explanation) -> Table:
             (Cell(number(each.lost_ms)), Cell(_where(each)), Cell(each.why), Cell(each.change))
             for each in found.findings
         ),
-        caption="ms of a pass: of a product in floating point, what it would save as an integer one at the rate of the others",
+        caption="ms of a pass; of a product in floating point, what it would save at the rate of the integer ones",
     )
 
 

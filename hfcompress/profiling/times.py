@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from hfcompress.onnx_graph.flow import Flow
 from hfcompress.onnx_graph.layers import PRODUCTS, QUANTIZING, layers_of
+from hfcompress.onnx_graph.operators import INTEGER_OPERATORS
 from hfcompress.profiling.explanation import LayerTime, OperatorTime
 
 
@@ -55,6 +56,18 @@ class Profiled:
         chosen = [node.op_type == operator for node in self.flow.nodes]
         total: np.ndarray = self.seconds[:, chosen].sum(axis=1)
         return total
+
+    def operator_ms(self, layers: Collection[str]) -> dict[str, float]:
+        """Operator -> milliseconds of a pass, of what belongs to these layers."""
+        sums: dict[str, float] = defaultdict(float)
+        for index, owners in enumerate(self.layers):
+            share = sum(owner in layers for owner in owners) / len(owners)
+            sums[self.flow.nodes[index].op_type] += share * median_ms(self.seconds[:, index])
+        return dict(sums)
+
+    def is_integer(self, layer: str) -> bool:
+        """Whether integers are multiplied in a layer."""
+        return not INTEGER_OPERATORS.isdisjoint(self.operators_of.get(layer, ()))
 
     def products_of(self, layer: str) -> tuple[str, ...]:
         """The operators of a layer that multiply."""

@@ -16,7 +16,7 @@ def why(reason: Reason, subject: str) -> str:
 
     Args:
         reason: of the finding.
-        subject: the kind of operator; for `unfused` what the pattern lacks; nothing for other reasons.
+        subject: the kind of operator, or kinds; for `unfused` what the pattern lacks; nothing for other reasons.
     """
     match reason:
         case "activation_product":
@@ -35,7 +35,7 @@ def why(reason: Reason, subject: str) -> str:
         case "embedding":
             return "its table is stored in 8 bits, and what is looked up is dequantized"
         case "overhead":
-            return "nothing multiplies in it, but it is quantized or dequantized, or lost a fusion to that"
+            return f"between the products more time goes to {subject}: quantized on the way, or fused otherwise"
         case _:
             assert_never(reason)
 
