@@ -21,7 +21,7 @@ ROOT = "(root)"
 #: Operators that multiply, whatever their numbers.
 PRODUCTS = INTEGER_OPERATORS | FLOAT_PRODUCTS.keys()
 #: What ONNX Runtime puts around names of copies and fusions.
-_DECORATION = re.compile(r"^fused |/duplicated.*$|_token_\d+$")
+_DECORATION = re.compile(r"^fused |/duplicated.*$|(/\w*Fusion/?)+(_token_\d+)?$|_token_\d+$")
 
 
 def path_of(node: Any) -> str | None:
