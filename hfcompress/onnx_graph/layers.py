@@ -8,6 +8,7 @@ without such a name of its own is known by its outputs, by what it reads, or by 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from hfcompress.onnx_graph.float_products import FLOAT_PRODUCTS
@@ -22,6 +23,8 @@ ROOT = "(root)"
 PRODUCTS = INTEGER_OPERATORS | FLOAT_PRODUCTS.keys()
 #: What ONNX Runtime puts around names of copies and fusions.
 _DECORATION = re.compile(r"^fused |/duplicated.*$|(/\w*Fusion/?)+(_token_\d+)?$|_token_\d+$")
+#: The end of its names of operators in its blocked layout.
+_BLOCKED = re.compile(r"_nchwc(_token_\d+)?$")
 
 
 def path_of(node: Any) -> str | None:
@@ -33,6 +36,23 @@ def path_of(node: Any) -> str | None:
 def module_of(path: str) -> str:
     """The module, as torch names it, of a path: `/bert/pooler/dense/Gemm` is of `bert.pooler.dense`."""
     return path.rpartition("/")[0].strip("/").replace("/", ".") or ROOT
+
+
+def restore_names_(nodes: Iterable[Any], source: Flow) -> None:
+    """Give convolutions in ONNX Runtime's blocked layout their own names again.
+
+    It names them after their output, which is that of an activation where they absorbed one.
+
+    Args:
+        nodes: of the optimized graph.
+        source: the graph before optimization.
+    """
+    for node in nodes:
+        if node.op_type == "Conv" and (blocked := _BLOCKED.search(node.name)):
+            maker = source.maker(node.name[: blocked.start()])
+            while maker is not None and maker.op_type not in PRODUCTS:
+                maker = source.maker(maker.input[0])
+            node.name = node.name if maker is None else maker.name
 
 
 def layers_of(flow: Flow) -> list[tuple[str, ...]]:

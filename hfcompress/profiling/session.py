@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from hfcompress.onnx_graph.flow import Flow
+from hfcompress.onnx_graph.layers import restore_names_
 from hfcompress.profiling.profile import calls_in, node_seconds, read_events
 from hfcompress.profiling.times import Profiled
 from hfcompress.progress import Bar
-from hfcompress.runtimes.onnxruntime import CPU, OPTIMIZED, OnnxRuntime
+from hfcompress.runtimes.onnxruntime import CPU, OPTIMIZED, OnnxRuntime, graph_in
 
 Batches = Sequence[dict[str, np.ndarray]]
 
@@ -50,18 +51,22 @@ def profiled(folders: Sequence[Path], batches: Batches, passes: int, threads: in
                 for batch in batches:
                     runtimes[index].predict(batch)
                 bar.advance(1, folders[index].name)
-        return [_read(runtime, place, len(batches)) for runtime, place in zip(runtimes, places, strict=True)]
+        return [
+            _read(runtime, place, graph_in(folder), len(batches))
+            for runtime, place, folder in zip(runtimes, places, folders, strict=True)
+        ]
 
 
 def _order(count: int, turn: int) -> Sequence[int]:
     return range(count) if turn % 2 == 0 else range(count)[::-1]
 
 
-def _read(runtime: OnnxRuntime, place: Path, batches: int) -> Profiled:
-    flow = Flow(_graph(place / OPTIMIZED))
-    seconds = node_seconds(calls_in(read_events(runtime.profiled())), flow.nodes)
-    passes: np.ndarray = seconds.reshape(-1, batches, len(flow.nodes)).sum(axis=1)
-    return Profiled(flow, passes[1:])
+def _read(runtime: OnnxRuntime, place: Path, source: Path, batches: int) -> Profiled:
+    optimized = _graph(place / OPTIMIZED)
+    seconds = node_seconds(calls_in(read_events(runtime.profiled())), optimized.node)
+    passes: np.ndarray = seconds.reshape(-1, batches, len(optimized.node)).sum(axis=1)
+    restore_names_(optimized.node, Flow(_graph(source)))
+    return Profiled(Flow(optimized), passes[1:])
 
 
 def _graph(path: Path) -> Any:
