@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hfcompress.pipeline.measure import measure
     from hfcompress.pipeline.run import run_recipe
     from hfcompress.pipeline.simulate import simulate
+    from hfcompress.profiling.api import explain
     from hfcompress.quantize.api import quantize_onnx
     from hfcompress.quantize.simulation import Simulation
     from hfcompress.recipe.loader import load_recipe
@@ -35,6 +36,7 @@ _PLACES = {
     "Recipe": "hfcompress.recipe.recipe",
     "Results": "hfcompress.results",
     "Simulation": "hfcompress.quantize.simulation",
+    "explain": "hfcompress.profiling.api",
     "export_onnx": "hfcompress.export.api",
     "load": "hfcompress.runtimes.load",
     "load_recipe": "hfcompress.recipe.loader",
@@ -55,6 +57,7 @@ __all__ = [
     "Results",
     "Simulation",
     "__version__",
+    "explain",
     "export_onnx",
     "load",
     "load_recipe",

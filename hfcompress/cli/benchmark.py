@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from hfcompress.cli.console import Session
-from hfcompress.cli.options import Column, Debug, Format, OutputFormat
-from hfcompress.errors import InputError
-from hfcompress.recipe.schema import Schema
-
-if TYPE_CHECKING:
-    from hfcompress.recipe.data import DataConfig
-
-Config = TypeVar("Config", bound=Schema)
+from hfcompress.cli.options import Column, Debug, Format, OutputFormat, config_of, data_config
 
 
 def benchmark(
@@ -35,32 +27,8 @@ def benchmark(
     from hfcompress.pipeline.measure import measure
     from hfcompress.recipe.data import BenchmarkConfig
 
-    config = _config(BenchmarkConfig, batch=tuple(batch), sequence=tuple(sequence), threads=threads, repeats=repeats)
+    config = config_of(BenchmarkConfig, batch=tuple(batch), sequence=tuple(sequence), threads=threads, repeats=repeats)
     rows = None if data is None else data_config(data, column, split)
     with Session(format_.value) as session:
         results = measure(models, data=rows, split="test", benchmark=config, progress=session.progress)
     session.show(results, None)
-
-
-def data_config(path: str, columns: list[str], split: str) -> DataConfig:
-    """What `--data`, `--column` and `--split` say; the split has the role `test`."""
-    from hfcompress.recipe.data import DataConfig
-
-    pairs = dict(_pair(text) for text in columns)
-    return _config(DataConfig, path=path, columns=pairs, splits={"test": split})
-
-
-def _pair(text: str) -> tuple[str, str]:
-    role, equals, column = text.partition("=")
-    if not equals:
-        raise InputError(f"--column should be ROLE=COLUMN, got {text!r}")
-    return role, column
-
-
-def _config(kind: type[Config], **fields: object) -> Config:
-    try:
-        return kind.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{where}: {first['msg']}, got {first['input']!r}") from None

@@ -94,8 +94,13 @@ class Session:
             render(results, stdout_console())
             if folder is not None:
                 self.console.print(f"\nReport, plot and results are in {folder}", markup=False, soft_wrap=True)
-        elif isinstance(self.progress, JsonProgress):
-            self.progress.emit("results", results=results.model_dump(mode="json", by_alias=True))
+        else:
+            self.emit("results", results=results.model_dump(mode="json", by_alias=True))
+
+    def emit(self, event: str, **fields: object) -> None:
+        """One object on stdout where the format is `json`; nothing elsewhere."""
+        if isinstance(self.progress, JsonProgress):
+            self.progress.emit(event, **fields)
 
 
 def stdout_console() -> Console:

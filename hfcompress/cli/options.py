@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+from pydantic import ValidationError
 
 from hfcompress.cli import failure
+from hfcompress.errors import InputError
+from hfcompress.recipe.schema import Schema
+
+if TYPE_CHECKING:
+    from hfcompress.recipe.data import DataConfig
+
+Config = TypeVar("Config", bound=Schema)
 
 
 class OutputFormat(StrEnum):
@@ -51,3 +59,44 @@ LaunchFields = Annotated[
     list[str],
     typer.Option("--launch", metavar="FIELD=VALUE", help="Override a field of that config: num_processes=4"),
 ]
+
+
+def data_config(path: str, columns: list[str], split: str) -> DataConfig:
+    """What `--data`, `--column` and `--split` say; the split has the role `test`.
+
+    Raises:
+        InputError: the first value that is not valid.
+    """
+    from hfcompress.recipe.data import DataConfig
+
+    return config_of(DataConfig, path=path, columns=columns_of(columns), splits={"test": split})
+
+
+def columns_of(pairs: list[str]) -> dict[str, str]:
+    """Role -> column, of `--column`.
+
+    Raises:
+        InputError: a pair without `=`.
+    """
+    return dict(_pair(text) for text in pairs)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    role, equals, column = text.partition("=")
+    if not equals:
+        raise InputError(f"--column should be ROLE=COLUMN, got {text!r}")
+    return role, column
+
+
+def config_of(kind: type[Config], **fields: object) -> Config:
+    """A config of options' values.
+
+    Raises:
+        InputError: the first value that is not valid.
+    """
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{where}: {first['msg']}, got {first['input']!r}") from None

@@ -8,10 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from hfcompress.cli.benchmark import data_config
 from hfcompress.cli.console import Session
 from hfcompress.cli.failure import GATE_FAILED
-from hfcompress.cli.options import Column, Debug, Format, OutputFormat
+from hfcompress.cli.options import Column, Debug, Format, OutputFormat, data_config
 
 
 def simulate(

@@ -27,8 +27,7 @@ from hfcompress.runtimes.load import format_of
 from hfcompress.tasks import get_task
 from hfcompress.tasks.base import Task
 from hfcompress.tasks.data import Data
-from hfcompress.tasks.dataset import load_rows
-from hfcompress.tasks.labels import misfit
+from hfcompress.tasks.loading import load_data
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +64,7 @@ def measure(
         if artifact.format == "onnx" and (found := saturation_here(artifact.path)) is not None:
             logger.warning(found)
     task = _common_task(artifacts)
-    rows = None if data is None else rows_for(data, task, next(iter(artifacts.values())), seed)
+    rows = None if data is None else load_data(data, task, next(iter(artifacts.values())).path, seed)
     answers = _answers(artifacts, rows, split, progress)
     first = next(iter(artifacts.values()))
     cells, batches = _inputs(task, rows, first, split, benchmark, seed)
@@ -114,24 +113,6 @@ def _common_task(artifacts: Mapping[str, Artifact]) -> Task:
     if len(set(tasks.values())) > 1:
         raise InputError(f"the models are of different tasks: {', '.join(f'{n} is {t}' for n, t in tasks.items())}")
     return get_task(next(iter(tasks.values())))
-
-
-def rows_for(config: DataConfig, task: Task, model: Artifact, seed: int) -> Data:
-    """Data for a model that has the task's head, outside a recipe.
-
-    Raises:
-        InputError: the data cannot be used, or is labelled with what the model does not answer.
-    """
-    rows = load_rows(config, task.name, seed)
-    known = task.labels_of_model(read_config(model.path))
-    where = f"the data in {config.path}"
-    found = task.labels_of(next(iter(rows.splits.values())), where, known)
-    labels = task.align(found, known)
-    if labels is None:
-        raise InputError(f"{where} {misfit(found, known, model.path.name)}")
-    data = Data(task, rows, labels, config.max_length, seed)
-    data.check_labels()
-    return data
 
 
 def _answers(

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hfcompress.artifact import Artifact
 from hfcompress.errors import ModelError
 from hfcompress.models.folder import read_config, task_of
-from hfcompress.pipeline.measure import rows_for
 from hfcompress.progress import SILENT, Progress
 from hfcompress.quantize.simulation import SIMULATED_ROWS, Simulation, simulate_cpu
 from hfcompress.recipe.data import DataConfig, Split
 from hfcompress.runtimes.load import format_of
 from hfcompress.runtimes.simulated.runtime import SimulatedCpu
 from hfcompress.tasks import get_task
+from hfcompress.tasks.loading import load_data
 
 
 def simulate(
@@ -48,5 +47,5 @@ def simulate(
     task = task_of(read_config(folder))
     if task is None:
         raise ModelError(f"{folder} has no head for a task that hfcompress knows")
-    found = rows_for(data, get_task(task), Artifact(folder, "onnx"), seed)
+    found = load_data(data, get_task(task), folder, seed)
     return simulate_cpu(folder, cpu, found, split, rows=rows, progress=progress)

@@ -63,9 +63,19 @@ def failures(results: Results) -> Iterator[str]:
         own = [gate for gate in results.gates if gate.artifact == artifact.name and not gate.passed]
         for gate in own:
             value, bound = in_units(gate)
-            yield f"{artifact.name} must not be published: {gate.name} is {value}, the gate says {bound}"
+            said = f"{artifact.name} must not be published: {gate.name} is {value}, the gate says {bound}"
+            yield said + _way_out(results, artifact, gate)
         if not own and not artifact.publishable:
             yield f"{artifact.name} must not be published: it is made from {_failed_ancestor(results, artifact)}"
+
+
+def _way_out(results: Results, artifact: ArtifactResult, gate: GateResult) -> str:
+    """For INT8 that is slower than its source: the command that says why, to be typed in the run folder."""
+    if gate.kind != "not_slower":
+        return ""
+    paths = {other.name: other.path or other.name for other in results.artifacts}
+    source = next((paths[name] for name in artifact.parents if name in paths), "ITS_SOURCE")
+    return f"; `hfcompress explain {paths[artifact.name]} --against {source}` says why"
 
 
 def _failed_ancestor(results: Results, artifact: ArtifactResult) -> str:

@@ -14,6 +14,8 @@ from hfcompress.extras import require
 from hfcompress.runtimes.base import check_inputs
 
 CPU = "CPUExecutionProvider"
+#: The graph that a profiled session runs.
+OPTIMIZED = "optimized.onnx"
 #: ONNX Runtime's name of an input's element type -> numpy's.
 _DTYPES = {
     "tensor(int64)": np.int64,
@@ -35,6 +37,8 @@ class OnnxRuntime:
         provider: an execution provider of ONNX Runtime.
         threads: cores of one call; default: all that this process may use.
         provider_options: passed to the provider as they are (device id, caches, memory limits).
+        profile: a folder; ONNX Runtime records the time of each operator for it (`profiled`), and writes the graph that
+            it runs after its optimizations to `optimized.onnx` in it, weights beside it.
 
     Raises:
         ExtraError: ONNX Runtime is not installed.
@@ -48,13 +52,15 @@ class OnnxRuntime:
         provider: str = CPU,
         threads: int | None = None,
         provider_options: Mapping[str, str] | None = None,
+        profile: Path | None = None,
     ) -> None:
         # A machine that only serves has ONNX Runtime without Optimum, and that is enough here.
         if importlib.util.find_spec("onnxruntime") is None:
             require("onnxruntime", "running an ONNX artifact")
         self.threads = threads or _all_cores()
         self.name = f"onnxruntime:{provider}"
-        self._session = _open_session(graph_in(path), provider, self.threads, provider_options)
+        options = session_options(provider, self.threads, profile)
+        self._session = _open_session(graph_in(path), provider, options, provider_options)
         self._dtypes = {node.name: _DTYPES.get(node.type) for node in self._session.get_inputs()}
         self._outputs = [node.name for node in self._session.get_outputs()]
 
@@ -71,6 +77,10 @@ class OnnxRuntime:
     def inputs_of(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the graph takes of a batch, in the graph's types."""
         return {name: np.asarray(batch[name], dtype=dtype) for name, dtype in self._dtypes.items()}
+
+    def profiled(self) -> Path:
+        """End the profile that was asked for, and give its file: JSON events in the order in which they ended."""
+        return Path(self._session.end_profiling())
 
 
 def _all_cores() -> int:
@@ -98,14 +108,14 @@ def graph_in(path: Path) -> Path:
     raise ModelError(f"{path} holds {count} ({found}); give a folder with one .onnx file, or the file itself")
 
 
-def _open_session(graph: Path, provider: str, threads: int, provider_options: Mapping[str, str] | None) -> Any:
+def _open_session(graph: Path, provider: str, options: Any, provider_options: Mapping[str, str] | None) -> Any:
     import onnxruntime
 
     _check_available(provider, onnxruntime.get_available_providers())
     try:
         session = onnxruntime.InferenceSession(
             str(graph),
-            sess_options=session_options(provider, threads),
+            sess_options=options,
             providers=[(provider, dict(provider_options or {}))],
             enable_fallback=False,  # to the CPU, with a printed line only
         )
@@ -120,8 +130,14 @@ def _open_session(graph: Path, provider: str, threads: int, provider_options: Ma
     return session
 
 
-def session_options(provider: str, threads: int) -> Any:
-    """The options of every session: all optimizations, one operator after another, so many cores."""
+def session_options(provider: str, threads: int, profile: Path | None = None) -> Any:
+    """The options of every session: all optimizations, one operator after another, so many cores.
+
+    Args:
+        provider: what runs the graph.
+        threads: cores of one call.
+        profile: an empty folder for the profile and the optimized graph; None: neither is written.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -136,6 +152,12 @@ def session_options(provider: str, threads: int) -> Any:
     if provider == "CUDAExecutionProvider" or provider.startswith(("Tensorrt", "NvTensorRT")):
         # TensorRT and CUDA leave what they cannot do to the CPU without a word: refuse such a graph.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile / "profile")
+        options.optimized_model_filepath = str(profile / OPTIMIZED)
+        # One file may not exceed 2 GB, and who reads the graph wants no weights.
+        options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights.bin")
     return options
 
 

@@ -254,6 +254,34 @@ def test_benchmark_compares_folders_on_data(call: Call, classifier: Path, review
     assert "classifier" in json.dumps(last)
 
 
+@pytest.mark.export
+def test_explain_shows_what_costs_time_or_gives_it_as_json(
+    call: Call, classifier: Path, tmp_path: Path, capfd: Any
+) -> None:
+    from hfcompress import export_onnx, quantize_onnx
+
+    export_onnx(classifier, tmp_path / "onnx")
+    quantize_onnx(tmp_path / "onnx", tmp_path / "int8")
+    command = ["explain", tmp_path / "int8", "--against", tmp_path / "onnx", "--batch", 2, "--sequence", 8]
+    command += ["--passes", 2, "--threads", 1, "--layers", 100]
+    assert call(*command) == 0
+    out = capfd.readouterr().out
+    assert "int8 is" in out.splitlines()[0]
+    assert "DynamicQuantizeMatMul" in out
+    assert "bert.encoder.layer.0.output.dense" in out
+    for form in (["--json"], ["--format", "json"]):
+        assert call(*command, *form) == 0
+        last = json.loads(capfd.readouterr().out.splitlines()[-1])
+        assert last["event"] == "explanation"
+        assert last["explanation"]["schema"] == "hfcompress.explanation/1"
+    assert call(*command, "--format", "quiet") == 0
+    assert capfd.readouterr() == ("", "")
+    assert call("explain", tmp_path / "onnx", "--against", tmp_path / "onnx") == 2
+    assert "give the INT8 model first" in capfd.readouterr().err
+    assert call(*command, "--data", tmp_path, "--column", "text") == 2
+    assert "--column should be ROLE=COLUMN" in capfd.readouterr().err
+
+
 def test_report_without_a_run_says_what_to_do(call: Call, tmp_path: Path, capfd: Any) -> None:
     assert call("report", tmp_path) == 2
     assert "run the recipe first" in capfd.readouterr().err

@@ -1,0 +1,89 @@
+"""An explanation as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hfcompress.profiling.explanation import Explanation, Finding, LayerTime
+from hfcompress.report.figures import number, times
+from hfcompress.report.grid import Cell, Table, numbers, words
+
+#: Layers that a row of findings names.
+_MOST_LAYERS = 3
+
+
+def headline(found: Explanation) -> str:
+    """One line: how fast the INT8 model is beside fp32, and on what."""
+    verdict = "SLOWER than fp32" if found.slower else "faster than fp32"
+    return (
+        f"{found.model} is {verdict}: {number(found.int8_ms)} ms against {number(found.fp32_ms)} ms, "
+        f"{times(found.speedup)} (quartiles {times(found.speedup_low)} to {times(found.speedup_high)}); "
+        f"{_batches(found.shapes)}, {found.threads} threads, {found.passes} passes"
+    )
+
+
+def findings_table(found: Explanation) -> Table:
+    """What to change, the dearest first."""
+    return Table(
+        title="What costs time, and what to change",
+        columns=(*numbers("ms"), *words("where", "why", "what to change")),
+        rows=tuple(
+            (Cell(number(each.lost_ms)), Cell(_where(each)), Cell(each.why), Cell(each.change))
+            for each in found.findings
+        ),
+        caption="ms of a pass; of a product in floating point, what it would save at the rate of the integer ones",
+    )
+
+
+def operators_table(found: Explanation) -> Table:
+    """Time by operator type."""
+    rows = tuple(
+        (
+            Cell(each.operator),
+            Cell(number(each.fp32_ms), _nodes(each.fp32_nodes)),
+            Cell(number(each.int8_ms), _nodes(each.int8_nodes)),
+        )
+        for each in found.operators
+    )
+    total = (Cell("all"), Cell(number(found.fp32_profiled_ms)), Cell(number(found.int8_profiled_ms)))
+    return Table(
+        title="Time by operator, ms of a pass (nodes)",
+        columns=(*words("operator"), *numbers("fp32", "INT8")),
+        rows=(*rows, total),
+        caption="from ONNX Runtime's profile, which adds some microseconds to each operator",
+    )
+
+
+def layers_table(found: Explanation, most: int) -> Table:
+    """Time by layer: the `most` dearest ones of the INT8 model."""
+    left = len(found.layers) - most
+    return Table(
+        title="Time by layer, ms of a pass",
+        columns=(*words("layer"), *numbers("fp32", "INT8", "of it Q/DQ", "speed-up"), *words("multiplies with")),
+        rows=tuple(_layer(each) for each in found.layers[:most]),
+        caption=f"and {left} more layers; --layers shows more" if left > 0 else "",
+    )
+
+
+def _layer(each: LayerTime) -> tuple[Cell, ...]:
+    ratio = each.fp32_ms / each.int8_ms if each.int8_ms and each.fp32_ms else None
+    speedup = Cell() if ratio is None else Cell(times(ratio), tone="bad" if ratio < 1 else "plain")
+    quantizing = Cell(number(each.quantizing_ms)) if each.quantizing_ms else Cell()
+    products = Cell(", ".join(each.int8_products)) if each.int8_products else Cell()
+    return Cell(each.layer), Cell(number(each.fp32_ms)), Cell(number(each.int8_ms)), quantizing, speedup, products
+
+
+def _where(each: Finding) -> str:
+    names = each.nodes or each.layers
+    more = len(names) - _MOST_LAYERS
+    return ", ".join(names[:_MOST_LAYERS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _nodes(count: int) -> str:
+    return f"({count})" if count else ""
+
+
+def _batches(shapes: Sequence[tuple[int, ...]]) -> str:
+    if len(shapes) == 1:
+        return f"a batch of {' x '.join(map(str, shapes[0]))}"
+    return f"{len(shapes)} batches, {sum(shape[0] for shape in shapes)} rows"
