@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from hfcompress.calibration.channels import Channels
 
 #: What `auto` chooses among, besides no smoothing at all.
 ALPHAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+#: `auto` divides an activation by a product of its own, which costs time, only where that takes away this share of the
+#: error or more.
+WORTH_A_MUL = 0.1
 #: Factors stay within this and its inverse: what is beyond would leave float32's normal numbers.
 _LARGEST = 1e5
 
@@ -73,6 +76,46 @@ class Choice:
     factors: np.ndarray
     error_before: float
     error_after: float
+
+
+How = Literal["folded", "inserted", "left"]
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """What was done to one activation.
+
+    Attributes:
+        activation: its name.
+        products: names of the layers that read it.
+        how: `folded` into constants before it, by an `inserted` product, or `left` as it was.
+        choice: alpha, factors and errors.
+    """
+
+    activation: str
+    products: tuple[str, ...]
+    how: How
+    choice: Choice
+
+
+@dataclass(frozen=True)
+class SmoothReport:
+    """What was done to a model, activations in its order."""
+
+    activations: tuple[Smoothed, ...]
+
+    def count(self, how: How) -> int:
+        """How many activations were treated so."""
+        return sum(each.how == how for each in self.activations)
+
+    def details(self) -> dict[str, Any]:
+        """For an artifact's manifest."""
+        return {
+            "folded": self.count("folded"),
+            "inserted": self.count("inserted"),
+            "left": self.count("left"),
+            "alphas": {each.activation: each.choice.alpha for each in self.activations},
+        }
 
 
 def smoothing_factors(activations: np.ndarray, weights: np.ndarray, alpha: float) -> np.ndarray:

@@ -16,52 +16,12 @@ from typing import Any, Literal
 import numpy as np
 
 from hfcompress.calibration.channels import Channels
-from hfcompress.calibration.smoothquant import Choice, Grid, Reader, choose
+from hfcompress.calibration.smoothquant import WORTH_A_MUL, Choice, Grid, Reader, Smoothed, SmoothReport, choose
 from hfcompress.errors import InputError, StageError
 from hfcompress.onnx_graph.division import Edit, divide_, plan_division
 from hfcompress.onnx_graph.products import Product, are_all_readers, by_source, weight_products
 from hfcompress.onnx_graph.wiring import Wiring
 from hfcompress.quantize.observation import observed
-
-#: `auto` inserts a `Mul`, which costs time, only where it takes away this share of the error or more.
-WORTH_A_MUL = 0.1
-
-
-@dataclass(frozen=True)
-class Smoothed:
-    """What was done to one activation.
-
-    Attributes:
-        tensor: its name in the graph.
-        products: names of the nodes that read it.
-        how: `folded` into constants, by an `inserted` Mul, or `left` as it was.
-        choice: alpha, factors and errors.
-    """
-
-    tensor: str
-    products: tuple[str, ...]
-    how: Literal["folded", "inserted", "left"]
-    choice: Choice
-
-
-@dataclass(frozen=True)
-class SmoothReport:
-    """What was done to a graph, activations in its order."""
-
-    activations: tuple[Smoothed, ...]
-
-    def count(self, how: Literal["folded", "inserted", "left"]) -> int:
-        """How many activations were treated so; `inserted` is the number of `Mul`s."""
-        return sum(each.how == how for each in self.activations)
-
-    def details(self) -> dict[str, Any]:
-        """For an artifact's manifest."""
-        return {
-            "folded": self.count("folded"),
-            "inserted_muls": self.count("inserted"),
-            "left": self.count("left"),
-            "alphas": {each.tensor: each.choice.alpha for each in self.activations},
-        }
 
 
 @dataclass(frozen=True)
