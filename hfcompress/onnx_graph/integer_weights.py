@@ -8,7 +8,6 @@ bias, which they need in order to multiply integers; equal quantizations of one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,18 @@ import numpy as np
 INTEGER_WEIGHT = ".weight_quantized"
 #: What the name of a rounded weight ends in after export, see `models/fake_quant/quantizer.py`.
 _BAKED = ".weight_quantizer.baked"
+#: Where the quantizers of an attention's products are, see `models/fake_quant/attention.py`; and which product a first
+#: factor is of.
+_PRODUCTS = "/attention_products/"
+_FIRST_FACTORS = {"query": "query_key", "probabilities": "probabilities_value"}
 
 
 def store_integer_weights_(model: Any) -> tuple[str, ...]:
     """Rewrite an exported `onnx.ModelProto` in place; its weights have to be in it (no external data).
 
     Returns:
-        The layers whose weights are integers now.
+        The layers whose weights are integers now, and products of attentions whose factors are, which are named after
+        their attention: `...query_key` and `...probabilities_value`.
     """
     rewrite = _Rewrite(model.graph)
     for node in rewrite.of_kind("QuantizeLinear"):
@@ -32,6 +36,8 @@ def store_integer_weights_(model: Any) -> tuple[str, ...]:
         rewrite.store_bias_(node)
     for kind in ("QuantizeLinear", "DequantizeLinear"):
         rewrite.merge_equal_(kind)
+    for node in rewrite.of_kind("MatMul"):
+        rewrite.name_product_(node)
     rewrite.write_()
     return tuple(rewrite.stored)
 
@@ -132,6 +138,15 @@ class _Rewrite:
         if per_channel:
             node.attribute.append(helper.make_attribute("axis", axis))
 
+    def name_product_(self, node: Any) -> None:
+        """Name a product of rounded activations after its attention, so that it is found after optimization."""
+        maker = next((each for each in self.nodes if node.input[0] in each.output), None)
+        scope, _, factor = ("" if maker is None else maker.name).partition(_PRODUCTS)
+        product = _FIRST_FACTORS.get(factor.partition("/")[0])
+        if product is not None:
+            node.name = f"{_module_of(scope)}.{product}"
+            self.stored[node.name] = None
+
     def merge_equal_(self, kind: str) -> None:
         """Keep one of the nodes of a kind that compute the same."""
         first: dict[tuple[Any, ...], Any] = {}
@@ -142,7 +157,7 @@ class _Rewrite:
                 self._rename_(node.output[0], same.output[0])
 
     def _identity(self, node: Any) -> tuple[Any, ...]:
-        inputs = (self.constants[name] if name in self.constants else name for name in node.input)
+        inputs = (self.constants.get(name, name) for name in node.input)
         named = (each if isinstance(each, str) else (each.data_type, *each.dims, _bytes(each)) for each in inputs)
         return (*named, *(each.SerializeToString() for each in node.attribute))
 
@@ -163,7 +178,7 @@ class _Rewrite:
 
     def write_(self) -> None:
         """Put nodes and constants back, without what nothing reads."""
-        alive = list(self._alive())
+        alive = self._alive()
         read = {name for node in alive for name in node.input}
         kept = [self.constants[name] for name in self.constants if name in read and self.constants[name].name == name]
         del self.graph.node[:], self.graph.initializer[:]
@@ -171,14 +186,14 @@ class _Rewrite:
         self.graph.initializer.extend(kept)
         del self.graph.value_info[:]  # shapes of old
 
-    def _alive(self) -> Iterator[Any]:
+    def _alive(self) -> list[Any]:
         read = {output.name for output in self.graph.output}
         alive: list[Any] = []
         for node in reversed(self.nodes):
             if read & set(node.output):
                 alive.append(node)
                 read |= set(node.input)
-        return reversed([type(node).FromString(node.SerializeToString()) for node in alive])
+        return [type(node).FromString(node.SerializeToString()) for node in reversed(alive)]
 
 
 def _bytes(tensor: Any) -> bytes:
@@ -186,3 +201,10 @@ def _bytes(tensor: Any) -> bytes:
 
     data: bytes = to_array(tensor).tobytes()
     return data
+
+
+def _module_of(scope: str) -> str:
+    """`/a/layers/layers.0/b`, as the exporter names what a Sequential `layers` computes, to `a.layers.0.b`."""
+    parts = scope.strip("/").split("/")
+    following = [*parts[1:], ""]
+    return ".".join(part for part, after in zip(parts, following, strict=True) if not after.startswith(f"{part}."))

@@ -60,18 +60,15 @@ def leave_folded_(model: nn.Module, norm: str, convolution: str) -> None:
     """Give a model the form that `fold_batch_norm_` leaves; the values of weights and biases come from a checkpoint."""
     module = model.get_submodule(convolution)
     if module.bias is None:
-        module.bias = nn.Parameter(torch.zeros(len(module.weight)))  # type: ignore[arg-type]
+        module.bias = nn.Parameter(torch.zeros(len(module.weight)))
     replace_(model, norm, FoldedBatchNorm(convolution))
 
 
 def _fold_(convolution: Any, norm: Any) -> None:
     with torch.no_grad():
-        factor = (norm.running_var.double() + norm.eps).rsqrt()
-        factor = factor if norm.weight is None else factor * norm.weight.double()
-        shift = (
-            -norm.running_mean.double() if convolution.bias is None else convolution.bias.double() - norm.running_mean
-        )
-        bias = shift * factor + (0 if norm.bias is None else norm.bias.double())
+        factor = (norm.running_var.double() + norm.eps).rsqrt() * (1 if norm.weight is None else norm.weight)
+        centred = (0 if convolution.bias is None else convolution.bias) - norm.running_mean.double()
+        bias = centred * factor + (0 if norm.bias is None else norm.bias)
         convolution.weight.copy_(convolution.weight.double() * factor.view(-1, 1, 1, 1))
     convolution.bias = nn.Parameter(bias.to(convolution.weight.dtype))
 

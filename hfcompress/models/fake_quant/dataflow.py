@@ -72,7 +72,7 @@ class Dataflow:
         return id(tensor), tensor._version
 
     def maker(self, state: State) -> Call | None:
-        """The call that made a tensor; None where it came otherwise: by an operator between modules, or from outside."""
+        """The call that made a tensor; None where it came otherwise: from an operator between modules, or outside."""
         return self._makers.get(state)
 
     def source(self, state: State) -> State:

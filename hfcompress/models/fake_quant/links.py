@@ -1,7 +1,7 @@
 """Quantizers that are given the same values share a scale, and ReLU goes into the convolution before it.
 
-So a tensor is rounded once, as an INT8 runtime would do it: query, key and value are computed from one rounding of their
-input, and what a convolution has rounded is not rounded again for the next one.
+So a tensor is rounded once, as an INT8 runtime would do it: query, key and value are computed from one rounding of
+their input, and what a convolution has rounded is not rounded again for the next one.
 """
 
 from __future__ import annotations
