@@ -1,4 +1,4 @@
-"""What a stream of rows says of each channel: the extremes, and a sample of the rows."""
+"""What a stream of rows says of each channel: the extremes, and a sample of rows that had no part in some of them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,49 @@ import numpy as np
 from hfcompress.errors import InputError
 
 
+class ChannelExtremes:
+    """The smallest and largest value of each channel.
+
+    Attributes:
+        low, high: (channels,) float64; empty before the first row.
+    """
+
+    def __init__(self) -> None:
+        self.low = self.high = np.empty(0)
+
+    @property
+    def largest(self) -> np.ndarray:
+        """(channels,) the largest |value| of each."""
+        return np.maximum(-self.low, self.high)
+
+    def update(self, rows: np.ndarray) -> None:
+        """Take rows into account, (rows, channels)."""
+        if len(rows) == 0:
+            return
+        low, high = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
+        first = self.low.size == 0
+        self.low = low if first else np.minimum(self.low, low)
+        self.high = high if first else np.maximum(self.high, high)
+
+
 class Channels:
-    """Extremes of each channel and a uniform sample of rows; memory stays what it was.
+    """Extremes of all rows; those of one half of them, drawn at random; and a sample of the other half.
+
+    What is derived from the first half can be judged on the second as it will do on rows that nobody has seen. Memory
+    stays what it was.
 
     Args:
         sample: rows that are kept. Every row gets a random key, and those of the smallest keys stay.
-        seed: of the keys.
+        seed: of the halves and keys.
 
     Attributes:
-        low, high: (channels,) float64, the smallest and largest value; empty before the first row.
-        rows: (at most `sample`, channels) float32.
+        all: of all rows.
+        half: of the first half.
+        rows: (at most `sample`, channels) float32, of the second half.
     """
 
-    def __init__(self, sample: int = 512, seed: int = 0) -> None:
-        self.low = self.high = np.empty(0)
+    def __init__(self, sample: int = 1024, seed: int = 0) -> None:
+        self.all, self.half = ChannelExtremes(), ChannelExtremes()
         self.rows = np.empty((0, 0), dtype=np.float32)
         self._keys = np.empty(0)
         self._sample = sample
@@ -35,24 +64,26 @@ class Channels:
         Raises:
             InputError: some are NaN or infinite; the caller knows whose they are.
         """
-        values = values.reshape(-1, values.shape[-1])
-        if len(values) == 0:
+        rows = values.reshape(-1, values.shape[-1])
+        if len(rows) == 0:
             return
-        low, high = values.min(axis=0).astype(np.float64), values.max(axis=0).astype(np.float64)
-        if not (np.isfinite(low).all() and np.isfinite(high).all()):
-            bad = int(values.size - np.isfinite(values).sum())
-            raise InputError(f"{bad} of {values.size} values are NaN or infinite")
-        first = self.low.size == 0
-        self.low = low if first else np.minimum(self.low, low)
-        self.high = high if first else np.maximum(self.high, high)
-        self._keep(values)
+        if not np.isfinite(rows.sum()):  # a finite sum has no other parts
+            bad = int(rows.size - np.isfinite(rows).sum())
+            if bad:
+                raise InputError(f"{bad} of {rows.size} values are NaN or infinite")
+        first = self._random.random(len(rows)) < 0.5
+        if self.half.low.size == 0:
+            first[0] = True
+        self.all.update(rows)
+        self.half.update(rows[first])
+        self._keep(rows[~first])
 
-    def _keep(self, values: np.ndarray) -> None:
-        keys = self._random.random(len(values))
+    def _keep(self, rows: np.ndarray) -> None:
+        keys = self._random.random(len(rows))
         if len(self._keys) == self._sample:
-            chosen = keys < self._keys.max(initial=0.0)
-            keys, values = keys[chosen], values[chosen]
-        rows = values.astype(np.float32)
+            chosen = keys < self._keys.max()
+            keys, rows = keys[chosen], rows[chosen]
+        rows = rows.astype(np.float32)
         if len(self._keys):
             keys, rows = np.concatenate([self._keys, keys]), np.concatenate([self.rows, rows])
         order = np.argsort(keys)[: self._sample]

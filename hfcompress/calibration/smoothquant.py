@@ -10,7 +10,9 @@ leaves a few steps for the rest. Weights W have no such channels. With factors s
 the function stays the same, and part of the difficulty moves into the weights: all of it at alpha 1, none at 0.
 
 `alpha: auto` is chosen for each activation on its own, as Intel Neural Compressor's `auto` does, and not once for the
-model as in the paper: by the error of the products that read it, under simulated INT8, on a sample of their rows.
+model as in the paper: by the error of the products that read it, under simulated INT8, on a sample of rows. Factors
+and ranges that are judged come from other rows: by their own rows, the larger alphas of channels with heavy tails look
+better than they are.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hfcompress.calibration.channels import Channels
+from hfcompress.calibration.channels import ChannelExtremes, Channels
 
 #: What `auto` chooses among, besides no smoothing at all.
 ALPHAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -69,7 +71,7 @@ class Choice:
         factors: (channels,) float64; ones where it is left.
         error_before: of its products' outputs, relative and squared, without smoothing; see `output_error`. The mean
             over the products.
-        error_after: the same with the factors.
+        error_after: the same with factors of this alpha from half of the rows.
     """
 
     alpha: float | None
@@ -150,14 +152,15 @@ def choose(readers: Sequence[Reader], alpha: float | Literal["auto"], grid: Grid
         grid: what will be rounded to.
         gain: the share of the error that `auto` must at least take away, for a choice that costs time.
     """
-    activations = np.maximum.reduce([np.maximum(-each.inputs.low, each.inputs.high) for each in readers])
+    seen, seen_by_half = (np.maximum.reduce([each.largest for each in extremes]) for extremes in _extremes(readers))
     weights = np.maximum.reduce([np.abs(each.weight).max(axis=1) for each in readers])
     ones = np.ones(len(weights))
     before = [output_error(each, ones, grid) for each in readers]
     best = Choice(None, ones, float(np.mean(before)), float(np.mean(before)))
     for candidate in ALPHAS if alpha == "auto" else (alpha,):
-        factors = smoothing_factors(activations, weights, candidate)
-        after = [output_error(each, factors, grid) for each in readers]
+        judged = smoothing_factors(seen_by_half, weights, candidate)
+        after = [output_error(each, judged, grid) for each in readers]
+        factors = smoothing_factors(seen, weights, candidate)
         tried = Choice(candidate, factors, best.error_before, float(np.mean(after)))
         harmless = all(new <= old for new, old in zip(after, before, strict=True))
         better = tried.error_after < min(best.error_after, (1 - gain) * best.error_before)
@@ -166,13 +169,18 @@ def choose(readers: Sequence[Reader], alpha: float | Literal["auto"], grid: Grid
     return best
 
 
+def _extremes(readers: Sequence[Reader]) -> tuple[list[ChannelExtremes], list[ChannelExtremes]]:
+    return [each.inputs.all for each in readers], [each.inputs.half for each in readers]
+
+
 def output_error(reader: Reader, factors: np.ndarray, grid: Grid) -> float:
     """sum (X W - Q(X / s) Q(s W))^2 / sum (X W)^2 over the sampled rows; 0 where X W is 0 everywhere.
 
-    Ranges of activations are those of minmax calibration over all rows that came, of weights their largest |value|.
+    The range of the activations is that of minmax calibration over the half of the rows from which nothing was sampled,
+    that of weights their largest |value|.
     """
     rows, weight = reader.inputs.rows, reader.weight.astype(np.float32)
-    low, high = float((reader.inputs.low / factors).min()), float((reader.inputs.high / factors).max())
+    low, high = float((reader.inputs.half.low / factors).min()), float((reader.inputs.half.high / factors).max())
     factors = factors.astype(np.float32)
     exact = rows @ weight
     rounded = _rounded_activations(rows / factors, low, high, grid) @ _rounded_weights(weight * factors[:, None], grid)

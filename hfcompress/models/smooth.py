@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from hfcompress.calibration.channels import Channels
 from hfcompress.calibration.smoothquant import WORTH_A_MUL, Choice, Grid, Reader, Smoothed, SmoothReport, choose
 from hfcompress.errors import InputError
-from hfcompress.models.fake_quant.modules import Given, QuantLinear
+from hfcompress.models.fake_quant.modules import QuantLinear
 from hfcompress.models.fake_quant.scheme import QuantScheme
 
 #: What tells a tensor from others while all of them are alive: address, version, sizes.
@@ -94,8 +94,8 @@ def _layers(model: nn.Module) -> dict[str, QuantLinear]:
     layers = {
         name: module
         for name, module in model.named_modules()
-        # A tied weight belongs to another layer too; an input that is rounded already is on a grid that must stay.
-        if isinstance(module, QuantLinear) and owners[id(module.weight)] == 1 and not _is_rounded(module)
+        # A tied weight belongs to another layer too.
+        if isinstance(module, QuantLinear) and owners[id(module.weight)] == 1
     }
     if not layers:
         raise InputError(
@@ -108,10 +108,6 @@ def _layers(model: nn.Module) -> dict[str, QuantLinear]:
     if begun:
         raise InputError(f"{begun[0]} is calibrated or smoothed already; call smooth_ once, before calibrate_")
     return layers
-
-
-def _is_rounded(layer: QuantLinear) -> bool:
-    return isinstance(layer.input_quantizer, Given) and not layer.input_quantizer.again
 
 
 def _observe(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import numpy as np
@@ -39,7 +38,7 @@ def smooth_graph_(
     alpha: float | Literal["auto"] = "auto",
     grid: Grid | None = None,
     *,
-    skip: Collection[str] = (),
+    excluded: Collection[str] = (),
     seed: int = 0,
 ) -> SmoothReport:
     """Rewrite an fp32 graph in place; its outputs stay what they are, to rounding.
@@ -49,7 +48,7 @@ def smooth_graph_(
         batches: inputs of calibration rows; read once, one at a time.
         alpha: of equation 4; `auto` chooses one for each activation, or to leave it.
         grid: what the products will be rounded to; default: 8-bit weights per channel, unsigned activations.
-        skip: names of nodes that stay in floating point, with `*` as in file names: they do not count.
+        excluded: names of nodes that stay in floating point: they do not count.
         seed: of the sample of rows.
 
     Raises:
@@ -58,7 +57,7 @@ def smooth_graph_(
     """
     grid = grid or Grid()
     wiring = Wiring(model)
-    products = [each for each in weight_products(wiring) if not any(fnmatchcase(each.node.name, name) for name in skip)]
+    products = [each for each in weight_products(wiring) if each.node.name not in excluded]
     if not products:
         raise StageError(
             "smooth found no MatMul or Gemm with a constant weight of its own to move outliers into; leave `smooth` out"
@@ -85,7 +84,7 @@ def _observe(
                 channels[name].update(rows)
             except InputError as error:
                 raise InputError(f"calibration: {error} in {name}; look at the rows and the model") from error
-    unseen = [name for name, each in channels.items() if each.low.size == 0]
+    unseen = [name for name, each in channels.items() if each.all.low.size == 0]
     if unseen:
         raise InputError(
             f"smooth needs rows of activations and got none for {unseen[0]}; give `calibration` at least one row"

@@ -20,17 +20,31 @@ def test_extremes_of_a_stream_are_those_of_all_rows_at_once() -> None:
     for batch in batches:
         channels.update(batch)
     whole = np.concatenate([batch.reshape(-1, 5) for batch in batches])
-    np.testing.assert_array_equal(channels.low, whole.min(axis=0))
-    np.testing.assert_array_equal(channels.high, whole.max(axis=0))
+    np.testing.assert_array_equal(channels.all.low, whole.min(axis=0))
+    np.testing.assert_array_equal(channels.all.high, whole.max(axis=0))
+    np.testing.assert_array_equal(channels.all.largest, np.abs(whole).max(axis=0))
+
+
+def test_the_sample_had_no_part_in_the_extremes_of_the_half() -> None:
+    """Row i has one channel that is 1 in it alone."""
+    rows = np.eye(200, dtype=np.float32)
+    channels = Channels(sample=200)
+    for start in range(0, 200, 25):
+        channels.update(rows[start : start + 25])
+    half = channels.half.high == 1
+    sampled = channels.rows.sum(axis=0) == 1
+    np.testing.assert_array_equal(half, ~sampled)
+    assert 70 < half.sum() < 130
+    assert (channels.all.high == 1).all()
 
 
 def test_the_sample_holds_rows_that_came_and_no_more_than_asked_for() -> None:
     channels = Channels(sample=10)
     came = set()
-    for batch in stream(9, 4):
+    for batch in stream(9, 8):
         channels.update(batch)
         came |= {row.tobytes() for row in batch.reshape(-1, 5)}
-        assert len(channels.rows) == min(10, len(came))
+        assert len(channels.rows) <= 10
     kept = {row.tobytes() for row in channels.rows}
     assert len(kept) == 10, "no row twice"
     assert kept <= came
@@ -43,16 +57,24 @@ def test_every_row_is_as_likely_to_be_kept_early_or_late() -> None:
         for start in range(0, 40, 10):
             channels.update(np.arange(start, start + 10, dtype=np.float32).reshape(10, 1))
         counts[channels.rows.astype(int).ravel()] += 1
-    expected = 600 * 8 / 40
-    spread = np.sqrt(600 * 0.2 * 0.8)
-    assert np.abs(counts - expected).max() < 4 * spread
-    assert abs(counts[:10].sum() - counts[30:].sum()) < 4 * spread * np.sqrt(20)
+    assert counts[0] == 0, "the first row always counts for the extremes"
+    expected = 600 * 8 / 39
+    spread = np.sqrt(expected)
+    assert np.abs(counts[1:] - expected).max() < 4 * spread
+    assert abs(counts[1:10].mean() - counts[30:].mean()) < 2 * spread
+
+
+def test_one_row_leaves_nothing_to_judge_on() -> None:
+    channels = Channels()
+    channels.update(np.ones((1, 4), dtype=np.float32))
+    assert channels.rows.shape == (0, 4)
+    np.testing.assert_array_equal(channels.half.high, np.ones(4))
 
 
 def test_an_empty_batch_changes_nothing() -> None:
     channels = Channels()
     channels.update(np.empty((0, 4), dtype=np.float32))
-    assert channels.low.size == 0
+    assert channels.all.low.size == 0
     assert len(channels.rows) == 0
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hfcompress.calibration.channels import Channels
-from hfcompress.calibration.smoothquant import ALPHAS, Grid, Reader, choose, output_error, smoothing_factors
+from hfcompress.calibration.smoothquant import ALPHAS, Choice, Grid, Reader, choose, output_error, smoothing_factors
 
 GRIDS = [Grid(*each) for each in itertools.product([True, False], [8, 7], [True, False])]
 
@@ -20,9 +20,9 @@ def reader(rows: np.ndarray, weight: np.ndarray) -> Reader:
 
 
 def made(seed: int, outliers: float = 1.0, outputs: int = 6) -> Reader:
-    """20 rows of 8 channels, of which two are larger."""
+    """400 rows of 8 channels, of which two are larger."""
     rng = np.random.default_rng(seed)
-    rows = rng.standard_normal((20, 8))
+    rows = rng.standard_normal((400, 8))
     rows[:, [2, 5]] *= outliers
     return reader(rows, rng.standard_normal((8, outputs)))
 
@@ -58,8 +58,8 @@ def test_dead_channels_get_finite_factors() -> None:
 def loop_error(given: Reader, factors: np.ndarray, grid: Grid) -> float:
     """`output_error`, one number at a time in float64, with integers as Python's."""
     rows, weight = given.inputs.rows.astype(float) / factors, given.weight.astype(float) * factors[:, None]
-    low = min(0.0, *(given.inputs.low / factors))
-    high = max(0.0, *(given.inputs.high / factors))
+    low = min(0.0, *(given.inputs.half.low / factors))
+    high = max(0.0, *(given.inputs.half.high / factors))
     if grid.symmetric_activations:
         scale, zero, bounds = max(-low, high) / 127, 0, (-128, 127)
     else:
@@ -92,6 +92,14 @@ def test_no_output_has_no_error() -> None:
     assert output_error(reader(np.ones((4, 8)), np.zeros((8, 2))), np.ones(8), Grid()) == 0.0
 
 
+def judged(readers: list[Reader], choice: Choice) -> np.ndarray:
+    """The factors of the chosen alpha from the half of the rows on which they are not judged."""
+    weights = np.maximum.reduce([np.abs(each.weight).max(axis=1) for each in readers])
+    if choice.alpha is None:
+        return np.ones(len(weights))
+    return smoothing_factors(readers[0].inputs.half.largest, weights, choice.alpha)
+
+
 @pytest.mark.parametrize("grid", GRIDS)
 def test_the_search_makes_no_product_worse(grid: Grid) -> None:
     moved = 0
@@ -99,7 +107,10 @@ def test_the_search_makes_no_product_worse(grid: Grid) -> None:
         given = made(seed, outliers=[1, 1, 3, 30][seed % 4])
         readers = [given, *(Reader(given.inputs, made(seed + each, outputs=3).weight) for each in (100, 200))]
         choice = choose(readers, "auto", grid)
-        errors = [(output_error(each, np.ones(8), grid), output_error(each, choice.factors, grid)) for each in readers]
+        errors = [
+            (output_error(each, np.ones(8), grid), output_error(each, judged(readers, choice), grid))
+            for each in readers
+        ]
         assert all(after <= before for before, after in errors)
         assert choice.error_after == pytest.approx(np.mean([after for _, after in errors]))
         assert choice.error_before == pytest.approx(np.mean([before for before, _ in errors]))
@@ -111,9 +122,25 @@ def test_the_search_makes_no_product_worse(grid: Grid) -> None:
 def test_the_search_takes_the_best_of_its_grid() -> None:
     given = made(3, outliers=50)
     choice = choose([given], "auto", Grid())
-    largest = [np.abs(given.inputs.rows).max(axis=0), np.abs(given.weight).max(axis=1)]
-    errors = {alpha: output_error(given, smoothing_factors(*largest, alpha), Grid()) for alpha in ALPHAS}
+    half = [given.inputs.half.largest, np.abs(given.weight).max(axis=1)]
+    errors = {alpha: output_error(given, smoothing_factors(*half, alpha), Grid()) for alpha in ALPHAS}
     assert choice.alpha == min(errors, key=lambda alpha: errors[alpha])
+    assert choice.error_after == min(errors.values())
+    expected = smoothing_factors(given.inputs.all.largest, half[1], choice.alpha)
+    np.testing.assert_array_equal(choice.factors, expected, "the factors themselves are from all rows")
+
+
+def test_heavy_tails_are_not_smoothed_by_what_one_row_showed() -> None:
+    """Each channel is large in one row alone, so that its largest value says nothing of other rows."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((64, 8)) * 0.1
+    rows[np.arange(8) * 8, np.arange(8)] = rng.uniform(3, 60, 8)
+    found = {}
+    for alpha in (0.3, 0.9):
+        given = reader(rows, rng.standard_normal((8, 6)))
+        found[alpha] = choose([given], alpha, Grid())
+    assert found[0.9].error_after > found[0.9].error_before
+    assert choose([given], "auto", Grid()).alpha in (None, 0.3)
 
 
 def test_outliers_lose_nearly_all_of_their_harm() -> None:
@@ -125,7 +152,9 @@ def test_outliers_lose_nearly_all_of_their_harm() -> None:
 
 def test_what_rounds_without_error_is_left_as_it_is() -> None:
     rows = np.random.default_rng(0).integers(-127, 128, (20, 8))
-    rows[0, 0], rows[1, 0] = -128, 127
+    rows[::2, 0], rows[1::2, 0] = -128, 127
+    rows = np.concatenate([rows[:1], rows])  # the first one is always of the half that gives the range
+    rows[1] = rows[2]
     weight = np.random.default_rng(1).integers(-127, 128, (8, 3))
     weight[0] = 127
     choice = choose([reader(rows, weight)], "auto", Grid())
@@ -147,5 +176,5 @@ def test_an_alpha_that_is_given_is_taken_even_where_it_harms() -> None:
     tried = [choose([given], alpha / 10, Grid()) for alpha in range(11)]
     assert [each.alpha for each in tried] == [alpha / 10 for alpha in range(11)]
     assert any(each.error_after > each.error_before for each in tried)
-    largest = np.abs(given.inputs.rows).max(axis=0)
+    largest = given.inputs.all.largest
     np.testing.assert_allclose(tried[10].factors, largest, rtol=1e-6)
