@@ -110,6 +110,15 @@ class SmoothReport:
         """How many activations were treated so."""
         return sum(each.how == how for each in self.activations)
 
+    def __str__(self) -> str:
+        return f"{self.count('folded')} folded, {self.count('inserted')} inserted, {self.count('left')} left"
+
+    @property
+    def worse(self) -> list[Smoothed]:
+        """Activations that an alpha which was given made harder to round, the worst first."""
+        found = [each for each in self.activations if each.choice.error_after > each.choice.error_before]
+        return sorted(found, key=lambda each: each.choice.error_before / each.choice.error_after)
+
     def details(self) -> dict[str, Any]:
         """For an artifact's manifest."""
         return {

@@ -8,7 +8,8 @@ feed the residual connections too, and behind the GELU. A pre-norm encoder (ViT)
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +22,13 @@ from hfcompress.onnx_graph.division import Edit, divide_, plan_division
 from hfcompress.onnx_graph.products import Product, are_all_readers, by_source, weight_products
 from hfcompress.onnx_graph.wiring import Wiring
 from hfcompress.quantize.observation import observed
+from hfcompress.quantize.targets import Scheme
+from hfcompress.recipe.stages import QuantizeConfig
+
+logger = logging.getLogger(__name__)
+
+#: Gives the rows to calibrate on, the same ones each time.
+Rows = Callable[[], Iterator[dict[str, np.ndarray]]]
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,29 @@ class _Group:
     tensor: str
     products: list[Product]
     edits: list[Edit] | None
+
+
+def smoother(config: QuantizeConfig, scheme: Scheme, rows: Rows, excluded: Collection[str]) -> Callable[[Any], None]:
+    """What smooths a graph as a stage's config says, and logs what it did.
+
+    Args:
+        config: the stage's, with `smooth`.
+        scheme: the target's.
+        rows: what gives the calibration rows.
+        excluded: names of nodes that stay in floating point.
+    """
+    grid = Grid(config.per_channel, 7 if scheme.reduce_range else 8, scheme.symmetric_activations)
+    alpha = "auto" if config.smooth is None else config.smooth.alpha
+
+    def smooth_(model: Any) -> None:
+        report = smooth_graph_(model, rows(), alpha, grid, excluded=excluded)
+        logger.info("SmoothQuant: activations: %s", report)
+        if report.worse:
+            worse, worst = len(report.worse), report.worse[0].activation
+            logger.warning("alpha %s makes %d activations harder to round, most of all %s", alpha, worse, worst)
+            logger.warning("`smooth: auto` leaves such activations as they are")
+
+    return smooth_
 
 
 def smooth_graph_(

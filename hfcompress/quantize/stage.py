@@ -17,6 +17,7 @@ from hfcompress.onnx_graph.operators import dequantized_product_count, integer_o
 from hfcompress.quantize.dynamic import quantize_dynamic
 from hfcompress.quantize.layers import skipped
 from hfcompress.quantize.rows import calibration_batches
+from hfcompress.quantize.smooth import smoother
 from hfcompress.quantize.static import calibrate, quantize_static
 from hfcompress.quantize.targets import Scheme, scheme_for
 from hfcompress.recipe.stages import QuantizeConfig
@@ -24,7 +25,7 @@ from hfcompress.stage import Inputs, Run
 
 logger = logging.getLogger(__name__)
 
-#: Gives the rows to calibrate on; called once, and only for static INT8.
+#: Gives the rows to calibrate on, the same ones each time; called for static INT8 alone, and once more for `smooth`.
 Rows = Callable[[], Iterator[dict[str, np.ndarray]]]
 #: Writes INT8 into a folder, but for the nodes of these names; gives the graph's path.
 Quantizer = Callable[[Path, Collection[str]], Path]
@@ -68,7 +69,8 @@ def quantizer_for(config: QuantizeConfig, source: Path, scheme: Scheme, rows: Ro
         return lambda out, excluded: quantize_dynamic(
             source, out, scheme, per_channel=per_channel, excluded=skip.union(excluded)
         )
-    calibrated = calibrate(source, scheme, config.calibration, rows(), skip)
+    smooth = None if config.smooth is None else smoother(config, scheme, rows, skip)
+    calibrated = calibrate(source, scheme, config.calibration, rows(), skip, smooth)
     return lambda out, excluded: quantize_static(
         calibrated, out, scheme, per_channel=per_channel, excluded=skip.union(excluded)
     )

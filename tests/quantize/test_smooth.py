@@ -17,22 +17,18 @@ from hfcompress.onnx_graph.products import weight_products
 from hfcompress.onnx_graph.wiring import Wiring
 from hfcompress.quantize.observation import without_padding
 from hfcompress.quantize.smooth import smooth_graph_
+from hfcompress.quantize.stage import quantizer_for
 from hfcompress.quantize.targets import SCHEMES, cpu_of
+from hfcompress.recipe.quantization import Calibration, SmoothQuantConfig
+from hfcompress.recipe.stages import QuantizeConfig
+from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from tests import tiny
 from tests.onnx_graph.test_first_token import by_hand, copy_of, node, run, save_family, text
 
 pytestmark = pytest.mark.export
 LAYERS = 2
-REDUCE_RANGE = SCHEMES[cpu_of(describe_host().flags)].reduce_range
-
-
-def export(folder: Path, out: Path, task: Any = "text-classification", opset: int | None = None) -> Any:
-    import onnx
-
-    from hfcompress.export.optimum import export_with_optimum
-
-    export_with_optimum(folder, out, task, opset)
-    return onnx.load(out / "model.onnx")
+HOST = cpu_of(describe_host().flags)
+REDUCE_RANGE = SCHEMES[HOST].reduce_range
 
 
 #: Linear layers that read a layer normalization.
@@ -70,17 +66,28 @@ def save_vit_classifier(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def graphs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Exports of families with outliers, by name; `-14` is a layer normalization in several operators."""
-    made = {}
-    for family in ("Bert", "DistilBert"):
-        folder = with_outliers(save_family(family, tmp_path_factory.mktemp(family)))
-        made[family] = export(folder, tmp_path_factory.mktemp(f"{family}-onnx"))
+    from hfcompress.export.optimum import export_with_optimum
+
+    made = {name: tmp_path_factory.mktemp(name) for name in ("Bert", "DistilBert", "ViT", "ViT-14")}
+    for name in ("Bert", "DistilBert"):
+        source = with_outliers(save_family(name, tmp_path_factory.mktemp("torch")))
+        export_with_optimum(source, made[name], "text-classification", None)
+    source = with_outliers(save_vit_classifier(tmp_path_factory.mktemp("torch")))
+    for name, opset in (("ViT", None), ("ViT-14", 14)):
+        export_with_optimum(source, made[name], "image-classification", opset)
+    return made
+
+
+@pytest.fixture(scope="module")
+def graphs(folders: dict[str, Path]) -> dict[str, Any]:
+    """The same as `onnx.ModelProto`s; `-first` is the one whose last layer computes the first token alone."""
+    import onnx
+
+    made = {name: onnx.load(folder / "model.onnx") for name, folder in folders.items()}
     made["Bert-first"] = copy_of(made["Bert"])
     assert first_token_only_(made["Bert-first"])
-    vit = with_outliers(save_vit_classifier(tmp_path_factory.mktemp("vit")))
-    for name, opset in (("ViT", None), ("ViT-14", 14)):
-        made[name] = export(vit, tmp_path_factory.mktemp(f"{name}-onnx"), "image-classification", opset)
     return made
 
 
@@ -216,6 +223,38 @@ def test_outliers_harm_static_int8_less_than_a_fifth_as_much(graphs: dict[str, A
 
 def heldout(name: str) -> list[dict[str, np.ndarray]]:
     return [inputs(name, 50 + seed) for seed in range(6)]
+
+
+def stage_errors(folder: Path, out: Path, config: QuantizeConfig) -> float:
+    """The root mean square error of the logits of a static INT8 artifact on rows that it was not calibrated on."""
+    out.mkdir()
+    write = quantizer_for(config, folder, SCHEMES[HOST], lambda: (inputs("Bert", seed) for seed in range(8)))
+    int8, fp32 = (OnnxRuntime(path, threads=1) for path in (write(out, ()), folder))
+    differences = [int8.predict(batch)["logits"] - fp32.predict(batch)["logits"] for batch in heldout("Bert")]
+    return float(np.sqrt(np.mean(np.square(differences))))
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_the_quantize_stage_smooths_before_it_calibrates(
+    folders: dict[str, Path], tmp_path: Path, per_channel: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = QuantizeConfig(calibration=Calibration(), per_channel=per_channel)
+    plain = stage_errors(folders["Bert"], tmp_path / "plain", config)
+    with caplog.at_level("INFO"):
+        smooth = stage_errors(
+            folders["Bert"], tmp_path / "smooth", config.model_copy(update={"smooth": SmoothQuantConfig()})
+        )
+    assert smooth < plain / 3
+    assert "folded" in caplog.text
+    assert "harder to round" not in caplog.text
+
+
+def test_an_alpha_that_harms_is_warned_of(
+    folders: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = QuantizeConfig(calibration=Calibration(), smooth=SmoothQuantConfig(alpha=0.0))
+    stage_errors(folders["Bert"], tmp_path / "int8", config)
+    assert "alpha 0.0 makes" in caplog.text
 
 
 def test_no_calibration_rows_is_refused(graphs: dict[str, Any]) -> None:
