@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hfcompress._version import __version__
-from hfcompress.cli import benchmark, doctor, init, report, run, schema, validate
+from hfcompress.cli import benchmark, doctor, init, quantize, report, run, schema, validate
 
 app = typer.Typer(
     name="hfcompress",
@@ -38,5 +38,6 @@ app.command("validate")(validate.validate)
 app.command("schema")(schema.schema)
 app.command("init")(init.init)
 app.command("benchmark")(benchmark.benchmark)
+app.command("quantize")(quantize.quantize)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -34,12 +35,17 @@ def benchmark(
     from hfcompress.pipeline.measure import measure
     from hfcompress.recipe.data import BenchmarkConfig, DataConfig
 
-    config = _config(BenchmarkConfig, batch=tuple(batch), sequence=tuple(sequence), threads=threads, repeats=repeats)
-    columns = dict(_pair(text) for text in column)
-    rows = None if data is None else _config(DataConfig, path=data, columns=columns, splits={"test": split})
+    config = parsed(BenchmarkConfig, batch=tuple(batch), sequence=tuple(sequence), threads=threads, repeats=repeats)
+    columns = parse_columns(column)
+    rows = None if data is None else parsed(DataConfig, path=data, columns=columns, splits={"test": split})
     with Session(format_.value) as session:
         results = measure(models, data=rows, split="test", benchmark=config, progress=session.progress)
     session.show(results, None)
+
+
+def parse_columns(texts: Sequence[str]) -> dict[str, str]:
+    """`ROLE=COLUMN` texts to role -> column."""
+    return dict(_pair(text) for text in texts)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -49,7 +55,8 @@ def _pair(text: str) -> tuple[str, str]:
     return role, column
 
 
-def _config(kind: type[Config], **fields: object) -> Config:
+def parsed(kind: type[Config], **fields: object) -> Config:
+    """A config from options; an option that it does not take is named as `InputError`."""
     try:
         return kind.model_validate(fields)
     except ValidationError as error:

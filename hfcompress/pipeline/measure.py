@@ -58,7 +58,7 @@ def measure(
     """
     artifacts = _named([Path(model) for model in models])
     task = _common_task(artifacts)
-    rows = None if data is None else _data(data, task, next(iter(artifacts.values())), seed)
+    rows = None if data is None else rows_for(data, task, next(iter(artifacts.values())), seed)
     answers = _answers(artifacts, rows, split, progress)
     first = next(iter(artifacts.values()))
     cells, batches = _inputs(task, rows, first, split, benchmark, seed)
@@ -109,7 +109,12 @@ def _common_task(artifacts: Mapping[str, Artifact]) -> Task:
     return get_task(next(iter(tasks.values())))
 
 
-def _data(config: DataConfig, task: Task, model: Artifact, seed: int) -> Data:
+def rows_for(config: DataConfig, task: Task, model: Artifact, seed: int) -> Data:
+    """Data for a model that has the task's head, outside a recipe.
+
+    Raises:
+        InputError: the data cannot be used, or is labelled with what the model does not answer.
+    """
     rows = load_rows(config, task.name, seed)
     known = task.labels_of_model(read_config(model.path))
     where = f"the data in {config.path}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 
@@ -31,6 +32,18 @@ def store_constants_(model: Any) -> None:
             node.input[place] = stored.get(name, name)
     del graph.node[:]
     graph.node.extend(kept)
+
+
+def separate_biases_(model: Any) -> None:
+    """Give every Conv and Gemm a bias that no other node reads, since as int32 it has the scale of its own product."""
+    readers = Counter(name for node in model.graph.node for name in node.input)
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "Gemm") and len(node.input) > 2 and node.input[2] in stored:
+            bias = node.input[2]
+            if readers[bias] > 1:
+                model.graph.initializer.append(stored[bias])
+                node.input[2] = model.graph.initializer[-1].name = f"{node.output[0]}_bias"
 
 
 def name_nodes_(model: Any) -> None:

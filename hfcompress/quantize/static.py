@@ -12,7 +12,7 @@ import numpy as np
 
 from hfcompress.errors import InputError
 from hfcompress.onnx_graph.operators import model_file
-from hfcompress.quantize.constants import name_nodes_, store_constants_
+from hfcompress.quantize.constants import name_nodes_, separate_biases_, store_constants_
 from hfcompress.quantize.float_outputs import return_to_float_
 from hfcompress.quantize.layers import Layers, layers_of
 from hfcompress.quantize.ranges import Ranges, activations_of, find_ranges
@@ -64,6 +64,7 @@ def calibrate(
 
     model = onnx.load(model_file(source))
     store_constants_(model)
+    separate_biases_(model)
     name_nodes_(model)
     if rewrite is not None:
         rewrite(model)

@@ -10,6 +10,7 @@ import pytest
 from hfcompress.pipeline import keys
 from hfcompress.pipeline.keys import stage_key
 from hfcompress.recipe.data import DataConfig
+from hfcompress.recipe.quantization import Calibration
 from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
 from hfcompress.recipe.student import StudentConfig
 from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig
@@ -120,3 +121,16 @@ def test_the_students_checkpoint_counts_by_its_digest_and_not_by_its_name(data: 
 
 def test_allowing_a_slower_int8_changes_its_gate_and_not_its_graph(data: Data) -> None:
     assert key(QuantizeConfig(allow_slower=True), data) == key(QuantizeConfig(), data)
+
+
+def test_a_calibration_reads_the_training_rows(data: Data, reviews: Path, tmp_path: Path) -> None:
+    static = QuantizeConfig(calibration=Calibration())
+    others = {"train": {"train": 63}, "validation": {"validation": 31}}
+    rows = {
+        split: load_rows(DataConfig(path=str(tiny.save_reviews(tmp_path / split, **size))), data.task.name, seed=0)
+        for split, size in others.items()
+    }
+    assert key(static, replace(data, rows=rows["train"])) != key(static, data)
+    assert key(static, replace(data, rows=rows["validation"])) == key(static, data)
+    assert key(static, data, seed=1) != key(static, data)
+    assert len({key(QuantizeConfig(calibration=Calibration(samples=n)), data) for n in (1, 2)}) == 2
