@@ -19,6 +19,7 @@ from hfcompress.quantize.fallback import fall_back
 from hfcompress.quantize.layers import skipped
 from hfcompress.quantize.rows import calibration_batches
 from hfcompress.quantize.simulation import check_target
+from hfcompress.quantize.smooth import smoother
 from hfcompress.quantize.static import calibrate, quantize_static
 from hfcompress.quantize.targets import Scheme, scheme_for
 from hfcompress.recipe.stages import QuantizeConfig
@@ -26,7 +27,7 @@ from hfcompress.stage import Inputs, Run
 
 logger = logging.getLogger(__name__)
 
-#: Gives the rows to calibrate on; called once, and only for static INT8.
+#: Gives the rows to calibrate on, the same ones each time; called for static INT8 alone, and once more for `smooth`.
 Rows = Callable[[], Iterator[dict[str, np.ndarray]]]
 #: Writes INT8 into a folder, but for the nodes of these names; gives the graph's path.
 Quantizer = Callable[[Path, Collection[str]], Path]
@@ -75,7 +76,8 @@ def quantizer_for(config: QuantizeConfig, source: Path, scheme: Scheme, rows: Ro
         return lambda out, excluded: quantize_dynamic(
             source, out, scheme, per_channel=per_channel, excluded=skip.union(excluded)
         )
-    calibrated = calibrate(source, scheme, config.calibration, rows(), skip)
+    smooth = None if config.smooth is None else smoother(config, scheme, rows, skip)
+    calibrated = calibrate(source, scheme, config.calibration, rows(), skip, smooth)
     return lambda out, excluded: quantize_static(
         calibrated, out, scheme, per_channel=per_channel, excluded=skip.union(excluded)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,6 +44,7 @@ def calibrate(
     calibration: Calibration,
     batches: Iterable[Mapping[str, np.ndarray]],
     excluded: Collection[str] = (),
+    rewrite: Callable[[Any], object] | None = None,
 ) -> Calibrated:
     """Find the ranges of an exported folder's activations.
 
@@ -53,6 +54,7 @@ def calibrate(
         calibration: how ranges are found.
         batches: inputs by name; one is in memory at a time.
         excluded: names of nodes that stay in floating point.
+        rewrite: what changes the `onnx.ModelProto` before, and keeps its function: see `quantize.smooth`.
 
     Raises:
         InputError: see `find_ranges`.
@@ -64,6 +66,8 @@ def calibrate(
     store_constants_(model)
     separate_biases_(model)
     name_nodes_(model)
+    if rewrite is not None:
+        rewrite(model)
     tensors = activations_of(layers_of(model.graph, scheme, excluded), model.graph)
     return Calibrated(source, model, find_ranges(model, tensors, batches, calibration))
 

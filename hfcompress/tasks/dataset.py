@@ -89,6 +89,11 @@ def load_inputs(config: DataConfig, role: Split, task: TaskName, seed: int) -> D
     return _capped(_roles_only(split, wanted), config.limit.get(role), seed)
 
 
+def split_names(config: DataConfig) -> list[str]:
+    """The dataset's own names of its splits."""
+    return sorted(open_source(config))
+
+
 def has_labels(config: DataConfig, role: Split, task: TaskName) -> bool:
     """Whether a split has every column that its labels, or its evaluation, need."""
     split = _split(open_source(config), config.splits[role], config.path, f"data.splits.{role}")

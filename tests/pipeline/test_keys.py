@@ -10,7 +10,7 @@ import pytest
 from hfcompress.pipeline import keys
 from hfcompress.pipeline.keys import stage_key
 from hfcompress.recipe.data import DataConfig
-from hfcompress.recipe.quantization import Fallback
+from hfcompress.recipe.quantization import Calibration, Fallback
 from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
 from hfcompress.recipe.student import StudentConfig
 from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig
@@ -130,3 +130,16 @@ def test_a_fallback_reads_the_validation_rows_and_no_others(data: Data, tmp_path
         other = replace(data, rows=load_rows(DataConfig(path=str(folder)), data.task.name, seed=0))
         assert key(plain, other) == key(plain, data)
         assert (key(searching, other) == key(searching, data)) is same
+
+
+def test_a_calibration_reads_the_training_rows(data: Data, reviews: Path, tmp_path: Path) -> None:
+    static = QuantizeConfig(calibration=Calibration())
+    others = {"train": {"train": 63}, "validation": {"validation": 31}}
+    rows = {
+        split: load_rows(DataConfig(path=str(tiny.save_reviews(tmp_path / split, **size))), data.task.name, seed=0)
+        for split, size in others.items()
+    }
+    assert key(static, replace(data, rows=rows["train"])) != key(static, data)
+    assert key(static, replace(data, rows=rows["validation"])) == key(static, data)
+    assert key(static, data, seed=1) != key(static, data)
+    assert len({key(QuantizeConfig(calibration=Calibration(samples=n)), data) for n in (1, 2)}) == 2

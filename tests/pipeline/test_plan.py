@@ -278,3 +278,25 @@ def test_a_teacher_with_another_vocabulary_may_read_rows_in_its_own_way_into_a_c
     a_teacher_with_another_vocabulary(recipe, tmp_path)
     recipe["stages"]["student"]["distill"]["teacher_cache"] = "auto"
     assert make_plan(parse_recipe(recipe)).order == ("teacher", "student", "onnx", "int8")
+
+
+@pytest.mark.export
+@pytest.mark.parametrize(
+    "quantize, message",
+    [
+        ({"target": "tensorrt"}, r"stages\.int8: target tensorrt takes static INT8 alone, .*add `calibration: {}`"),
+        ({"target": "tensorrt", "calibration": {}}, r"stages\.int8: target tensorrt runs on TensorrtExecutionProvider"),
+        (
+            {"target": "openvino", "calibration": {}},
+            r"OpenVINOExecutionProvider, which this build of .* lacks",
+        ),
+    ],
+)
+def test_a_target_that_cannot_be_measured_here_is_refused_before_any_work(
+    encoder: Path, reviews: Path, quantize: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    made = tiny.text_recipe(encoder, reviews)
+    made["stages"]["int8"] = {"quantize": quantize}
+    with pytest.raises(InputError, match=message):
+        make_plan(parse_recipe(made))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,19 +11,21 @@ import numpy as np
 import pytest
 
 from hfcompress.artifact import Artifact, model_bytes
-from hfcompress.errors import InputError, ModelError, StageError
+from hfcompress.errors import DataError, InputError, ModelError, StageError
 from hfcompress.host import describe_host
 from hfcompress.onnx_graph.operators import model_file, operator_counts, parameter_count
 from hfcompress.quantize.api import quantize_onnx
 from hfcompress.quantize.dynamic import quantize_dynamic
 from hfcompress.quantize.stage import quantize
 from hfcompress.quantize.targets import SCHEMES, Cpu, cpu_of
+from hfcompress.recipe.data import DataConfig
+from hfcompress.recipe.quantization import Calibration, CalibrationMethod
 from hfcompress.recipe.stages import QuantizeConfig
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.stage import Inputs, Run
 from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data
-from hfcompress.tasks.dataset import Rows
+from hfcompress.tasks.dataset import Rows, load_rows
 from hfcompress.tasks.labels import Labels
 from tests import tiny
 from tests.quantize.conftest import LAYERS, VOCABULARY
@@ -178,6 +181,77 @@ def test_what_is_quantized_already_is_refused(fp32: Path, tmp_path: Path) -> Non
     once = quantized(fp32, tmp_path / "int8").parent
     with pytest.raises(StageError, match="int8 is quantized already; give `from` the fp32 export"):
         quantize(QuantizeConfig(), Inputs(Artifact(once, "onnx")), run_of(tmp_path / "run"))
+
+
+def reviews_run(reviews: Path, folder: Path, splits: dict[Any, str] | None = None) -> Run:
+    """A run whose data is the tiny reviews."""
+    config = DataConfig(path=str(reviews), max_length=32, **({} if splits is None else {"splits": splits}))
+    run, rows = run_of(folder), load_rows(config, "text-classification", seed=0)
+    return replace(run, data=replace(run.data, rows=rows))
+
+
+@pytest.mark.parametrize("method", get_args(CalibrationMethod))
+def test_a_calibration_makes_it_static(fp32: Path, reviews: Path, tmp_path: Path, method: Any) -> None:
+    config = QuantizeConfig(calibration=Calibration(method=method, samples=40), target="avx2", skip=("*.layer.1",))
+    made = quantize(config, Inputs(Artifact(fp32, "onnx")), reviews_run(reviews, tmp_path))
+    assert made.details is not None
+    assert made.details["integer_operators"] == 6 * (LAYERS - 1) + 2
+    assert "QuantizeLinear" in operator_counts(model_file(made.path))
+    assert {path.name for path in made.path.iterdir()} >= {"model_quantized.onnx", "config.json", "tokenizer.json"}
+    for path in made.path.glob("*.json"):
+        assert str(tmp_path) not in path.read_text(), f"{path.name} holds an absolute path"
+    with pytest.raises(StageError, match="out is quantized already"):
+        quantize(config, Inputs(made), reviews_run(reviews, tmp_path / "again"))
+
+
+def test_the_seed_chooses_the_rows_and_equal_seeds_give_equal_graphs(fp32: Path, reviews: Path, tmp_path: Path) -> None:
+    config = QuantizeConfig(calibration=Calibration(samples=4))
+    graphs = []
+    for place, seed in enumerate((0, 0, 1)):
+        run = replace(reviews_run(reviews, tmp_path / str(place)), seed=seed)
+        graphs.append(model_file(quantize(config, Inputs(Artifact(fp32, "onnx")), run).path).read_bytes())
+    assert graphs[0] == graphs[1]
+    assert graphs[0] != graphs[2]
+
+
+def test_without_a_training_split_there_is_nothing_to_calibrate_on(fp32: Path, reviews: Path, tmp_path: Path) -> None:
+    run = reviews_run(reviews, tmp_path, {"validation": "validation"})
+    with pytest.raises(DataError, match=r"calibration reads training rows, and data\.splits names no `train`"):
+        quantize(QuantizeConfig(calibration=Calibration()), Inputs(Artifact(fp32, "onnx")), run)
+
+
+def test_dynamic_int8_skips_too(fp32: Path, tmp_path: Path) -> None:
+    config = QuantizeConfig(skip=("bert.encoder.layer.0", "classifier"))
+    made = quantize(config, Inputs(Artifact(fp32, "onnx")), run_of(tmp_path))
+    assert made.details is not None
+    assert made.details["integer_operators"] == 6 * (LAYERS - 1) + 1
+    with pytest.raises(InputError, match=r"skip names 'bert\.encoder\.layer\.7', which fits no layer"):
+        quantize(
+            QuantizeConfig(skip=("bert.encoder.layer.7",)), Inputs(Artifact(fp32, "onnx")), run_of(tmp_path / "no")
+        )
+
+
+def test_dynamic_int8_for_tensorrt_is_refused(fp32: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="target tensorrt takes static INT8 alone"):
+        quantize_onnx(fp32, tmp_path / "int8", target="tensorrt")
+    assert not (tmp_path / "int8").exists()
+
+
+def test_a_graph_for_tensorrt_is_written_where_it_cannot_run(fp32: Path, reviews: Path, tmp_path: Path) -> None:
+    data = DataConfig(path=str(reviews), max_length=32)
+    assert quantize_onnx(fp32, tmp_path / "int8", target="tensorrt", data=data) == 6 * LAYERS + 2
+
+
+def test_quantize_onnx_with_data_is_static_and_reads_no_labels(fp32: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    rows = "\n".join(json.dumps({"text": row["text"]}) for row in tiny.make_reviews(30))
+    (tmp_path / "rows" / "train.jsonl").write_text(rows)
+    data = DataConfig(path=str(tmp_path / "rows"), max_length=32)
+    calibration = Calibration(method="percentile", samples=16)
+    assert quantize_onnx(fp32, tmp_path / "int8", calibration=calibration, data=data) == 6 * LAYERS + 2
+    assert "QuantizeLinear" in operator_counts(model_file(tmp_path / "int8"))
+    with pytest.raises(InputError, match="a calibration needs rows, and no data is given"):
+        quantize_onnx(fp32, tmp_path / "other", calibration=calibration)
 
 
 @pytest.fixture

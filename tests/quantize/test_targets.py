@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hfcompress.quantize.targets import DYNAMIC_OPERATORS, SCHEMES, Cpu, cpu_of, scheme_for
+from hfcompress.errors import InputError, ProviderError
+from hfcompress.quantize.targets import (
+    DYNAMIC_OPERATORS,
+    SCHEMES,
+    Cpu,
+    check_dynamic,
+    check_runs_here,
+    cpu_of,
+    scheme_for,
+)
 from hfcompress.recipe.quantization import Target
 
 INT16 = np.iinfo(np.int16)
@@ -94,3 +103,36 @@ def test_8_bit_weights_would_saturate_and_are_kept_for_cpus_that_add_in_32_bits(
 def test_convolutions_are_left_in_float() -> None:
     assert "MatMul" in DYNAMIC_OPERATORS
     assert "Conv" not in DYNAMIC_OPERATORS
+
+
+def test_tensorrt_and_openvino_are_not_quantized_dynamically() -> None:
+    for target in ("tensorrt", "openvino"):
+        with pytest.raises(InputError, match=rf"target {target} takes static INT8 alone, .*add `calibration: {{}}`"):
+            check_dynamic(SCHEMES[target])
+    for cpu in get_args(Cpu):
+        check_dynamic(SCHEMES[cpu])
+
+
+@pytest.mark.export
+def test_a_target_that_this_build_lacks_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    message = "runs on TensorrtExecutionProvider, which this build of ONNX Runtime lacks .*hfcompress quantize MODEL"
+    with pytest.raises(ProviderError, match=message):
+        check_runs_here(SCHEMES["tensorrt"])
+    for cpu in get_args(Cpu):
+        check_runs_here(SCHEMES[cpu])
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["TensorrtExecutionProvider"])
+    check_runs_here(SCHEMES["tensorrt"])
+
+
+def test_weights_are_signed_and_every_scheme_says_why() -> None:
+    for name, scheme in SCHEMES.items():
+        assert scheme.target == name
+        assert scheme.signed_weights
+        assert scheme.reason
+    tensorrt = SCHEMES["tensorrt"]
+    assert tensorrt.signed_activations
+    assert tensorrt.symmetric_activations
+    assert not tensorrt.integer_biases

@@ -94,6 +94,15 @@ def test_the_splits_of_the_evaluation_must_be_there(example: dict[str, Any], fau
     parse_recipe(example)
 
 
+def test_a_calibration_needs_a_training_split(example: dict[str, Any], faults: Faults) -> None:
+    example["data"] |= {"splits": {"validation": "validation", "test": "test"}, "limit": {}}
+    example["stages"] = {"onnx": {"export": {}}, "int8": {"quantize": {"calibration": {}}}}
+    example |= {"baseline": "onnx", "gates": []}
+    assert faults(example) == ["data.splits: lacks `train`, which stages.int8.quantize needs; add it"]
+    example["stages"]["int8"]["quantize"] = {}
+    parse_recipe(example)
+
+
 def test_a_misspelt_split_is_one_fault(example: dict[str, Any], faults: Faults) -> None:
     example["data"]["splits"] = {"trian": "train", "validation": "validation", "test": "test"}
     assert faults(example) == ["data.splits.trian: unknown key; did you mean `train`?"]
