@@ -14,7 +14,7 @@ from hfcompress.host import describe_host
 from hfcompress.pipeline.dispatch import code_of
 from hfcompress.recipe.data import Split
 from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
-from hfcompress.recipe.training_stages import DistillConfig
+from hfcompress.recipe.training_stages import TaughtConfig
 from hfcompress.tasks.data import Data
 from hfcompress.training.precision import training_dtype
 
@@ -66,7 +66,7 @@ def _data_read(config: StageConfig, data: Data) -> dict[str, Any]:
     splits: tuple[Split, ...] = ("validation",) if isinstance(config, ExportConfig) else ("train",)
     if _evaluates(config):
         splits = ("train", "validation")
-    unlabeled = ("unlabeled",) if isinstance(config, DistillConfig) else ()
+    unlabeled = ("unlabeled",) if isinstance(config, TaughtConfig) else ()
     return data.identity(*splits, *unlabeled)
 
 

@@ -20,7 +20,7 @@ from hfcompress.recipe.recipe import SOURCE, Recipe
 from hfcompress.recipe.schema import ModelRef
 from hfcompress.recipe.stages import QuantizeConfig
 from hfcompress.recipe.tasks import Metric
-from hfcompress.recipe.training_stages import DistillConfig
+from hfcompress.recipe.training_stages import TaughtConfig
 from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import load_rows
@@ -214,8 +214,8 @@ def _check_outside_teacher(plan: Plan, stage: str, teacher: str) -> None:
 def _can_be_cached(plan: Plan, stage: str) -> bool:
     """Whether what a teacher says of rows can be kept, so that it may read them with a tokenizer of its own."""
     config = plan.recipe.stages[stage].config
-    looks_inside = isinstance(config, DistillConfig) and set(config.parts()) & set(LOOK_INSIDE)
-    asked = isinstance(config, DistillConfig) and config.teacher_cache != "off"
+    looks_inside = isinstance(config, TaughtConfig) and set(config.parts()) & set(LOOK_INSIDE)
+    asked = isinstance(config, TaughtConfig) and config.teacher_cache != "off"
     return plan.data.task.answers_rows and asked and not looks_inside
 
 

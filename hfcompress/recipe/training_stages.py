@@ -57,6 +57,11 @@ class TaughtConfig(VerbConfig, DistillationObjectives):
     teacher_cache_top_k: PositiveInt | None = None
     training: Training = Field(default_factory=dict)
 
+    def trainer_fields(self) -> dict[str, Any]:
+        """What the arguments of its trainer are given: the objectives, and what `training` says."""
+        objectives = self.model_dump(include=set(DistillationObjectives.model_fields), exclude_none=True)
+        return {**objectives, **self.training}
+
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         if not self.parts():
