@@ -124,7 +124,10 @@ class QatConfig(TaughtConfig):
         attention_products: also round the factors of the two products of activations in each attention.
         smooth: move outliers into weights first.
         skip: names of layers that stay in floating point, with `*` as in file names.
+        allow_slower: do not fail when its export is slower on this host than the same model in floating point.
     """
+
+    gives_int8: ClassVar[bool] = True
 
     target: Target = "auto"
     per_channel: bool = True
@@ -134,3 +137,4 @@ class QatConfig(TaughtConfig):
     attention_products: bool = False
     smooth: Smooth | None = None
     skip: tuple[str, ...] = ()
+    allow_slower: bool = False
