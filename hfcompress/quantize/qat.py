@@ -1,13 +1,124 @@
-"""The `qat` stage: insert fake quantization, calibrate, train, save."""
+"""The `qat` stage: round the source as INT8 will, calibrate, train, save. The arithmetic is in `models/fake_quant/`."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
 from hfcompress.artifact import Artifact
-from hfcompress.errors import StageError
+from hfcompress.calibration.collectors import make_collector
+from hfcompress.errors import InputError
+from hfcompress.host import describe_host
+from hfcompress.models.fake_quant.scheme import QuantScheme, TensorScheme
+from hfcompress.models.loading import load_model
+from hfcompress.quantize.targets import Scheme, scheme_for
 from hfcompress.recipe.training_stages import QatConfig
 from hfcompress.stage import Inputs, Run
+from hfcompress.tasks.data import Data
+from hfcompress.training.stage_run import Lesson, arguments_for, carry_code, seeded_processor, train, within_memory
+from hfcompress.training.stage_teachers import Taught, teacher_of
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+logger = logging.getLogger(__name__)
+
+#: Rows of one forward pass of calibration.
+_CALIBRATION_BATCH = 32
 
 
 def qat(config: QatConfig, inputs: Inputs, run: Run) -> Artifact:
-    """Train the source for INT8."""
-    raise StageError("training for INT8 is being built; leave the `qat` stage out")
+    """Train the source for INT8, towards its teachers (its own fp32 weights, when none is named) and the labels.
+
+    Raises:
+        InputError: no rows to calibrate on, a source that is fake-quantized already, a layer without a twin (named), or
+            nothing to quantize.
+    """
+    from hfcompress.training.qat_trainer import QATArguments, QATTrainer
+
+    target = scheme_for(config.target, describe_host().flags)
+    layers: tuple[str, ...] = ()
+
+    def once(fields: dict[str, Any]) -> Artifact:
+        nonlocal layers
+        processor = seeded_processor(inputs.source, run)
+        arguments = arguments_for(run, fields, QATArguments)
+        rows = run.data.prepared("train", processor, unlabeled=True)
+        teacher = teacher_of(config, inputs, Taught(processor, len(rows), arguments), run)
+        model = load_model(inputs.source.path, run.task, trust_remote_code=inputs.source.trusted).to(arguments.device)
+        batches = _on(model, calibration_batches(run.data, processor, config.calibration.samples, run.seed))
+        layers = fake_quantize_(model, config, quant_scheme(config, target), batches)
+        return train(Lesson(model, rows, processor, teacher), arguments, run, QATTrainer)
+
+    carry_code(inputs.source, run)
+    made = within_memory(once, {"freeze_after": config.freeze_after, **config.trainer_fields()}, run)
+    logger.info("%s: %d layers trained for %s (%s)", run.name, len(layers), target.cpu, target.reason)
+    said = {"cpu": target.cpu, "reason": target.reason, "fake_quantized": list(layers)}
+    return replace(made, details={**(made.details or {}), **said})
+
+
+def fake_quantize_(
+    model: PreTrainedModel, config: QatConfig, scheme: QuantScheme, batches: list[dict[str, torch.Tensor]]
+) -> tuple[str, ...]:
+    """Make a model round as a scheme says, with ranges of some batches; gives the names of the layers that do.
+
+    Args:
+        model: in floating point; changed in place.
+        config: what is smoothed, skipped, and how ranges are found.
+        scheme: how tensors become integers.
+        batches: what the model takes, on its device.
+
+    Raises:
+        InputError: see `qat`.
+    """
+    from hfcompress.models.fake_quant import calibrate_, fold_batch_norm_, insert_fake_quant_
+
+    fold_batch_norm_(model)
+    layers = insert_fake_quant_(model, scheme, config.skip)
+    calibrate_(model, batches, make_collector(config.calibration))
+    return layers
+
+
+def quant_scheme(config: QatConfig, target: Scheme) -> QuantScheme:
+    """How tensors become integers for a target."""
+    return QuantScheme(
+        weights=TensorScheme(
+            signed=target.signed_weights,
+            symmetric=True,
+            per_channel=config.per_channel,
+            bits=7 if target.reduce_range else 8,
+        ),
+        activations=TensorScheme(signed=False, symmetric=False, per_channel=False),
+        learned=config.scales == "learned",
+        attention_products=config.attention_products,
+    )
+
+
+def calibration_batches(data: Data, processor: Any, samples: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
+    """Batches of training rows that a seed chooses, longest first.
+
+    Raises:
+        InputError: there are no training rows.
+    """
+    rows = data.prepared("train", processor)
+    if len(rows) == 0:
+        raise InputError("there are no training rows to calibrate on; give data.splits.train some")
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:samples])
+    return data.batches(rows.select(chosen), processor, _CALIBRATION_BATCH)
+
+
+def _on(model: PreTrainedModel, batches: Iterator[dict[str, np.ndarray]]) -> list[dict[str, torch.Tensor]]:
+    """What of each batch the model takes, where it is."""
+    import torch
+
+    from hfcompress.training.answers import unlabelled_inputs_of
+
+    return [
+        {name: torch.from_numpy(array).to(model.device) for name, array in unlabelled_inputs_of(model, batch).items()}
+        for batch in batches
+    ]
