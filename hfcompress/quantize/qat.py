@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hfcompress.artifact import Artifact
 from hfcompress.calibration.collectors import make_collector
-from hfcompress.errors import InputError
+from hfcompress.errors import StageError
 from hfcompress.host import describe_host
 from hfcompress.models.fake_quant.scheme import QuantScheme, TensorScheme
 from hfcompress.models.loading import load_model
 from hfcompress.quantize.targets import Scheme, scheme_for
+from hfcompress.recipe.quantization import SmoothQuantConfig
 from hfcompress.recipe.training_stages import QatConfig
 from hfcompress.stage import Inputs, Run
 from hfcompress.tasks.data import Data
@@ -51,7 +52,7 @@ def qat(config: QatConfig, inputs: Inputs, run: Run) -> Artifact:
         rows = run.data.prepared("train", processor, unlabeled=True)
         teacher = teacher_of(config, inputs, Taught(processor, len(rows), arguments), run)
         model = load_model(inputs.source.path, run.task, trust_remote_code=inputs.source.trusted).to(arguments.device)
-        batches = _on(model, calibration_batches(run.data, processor, config.calibration.samples, run.seed))
+        batches = CalibrationRows(model, run.data, processor, config.calibration.samples, run.seed)
         layers = fake_quantize_(model, config, quant_scheme(config, target), batches)
         return train(Lesson(model, rows, processor, teacher), arguments, run, QATTrainer)
 
@@ -63,7 +64,7 @@ def qat(config: QatConfig, inputs: Inputs, run: Run) -> Artifact:
 
 
 def fake_quantize_(
-    model: PreTrainedModel, config: QatConfig, scheme: QuantScheme, batches: list[dict[str, torch.Tensor]]
+    model: PreTrainedModel, config: QatConfig, scheme: QuantScheme, batches: Iterable[Mapping[str, torch.Tensor]]
 ) -> tuple[str, ...]:
     """Make a model round as a scheme says, with ranges of some batches; gives the names of the layers that do.
 
@@ -71,7 +72,7 @@ def fake_quantize_(
         model: in floating point; changed in place.
         config: what is smoothed, skipped, and how ranges are found.
         scheme: how tensors become integers.
-        batches: what the model takes, on its device.
+        batches: what the model takes, on its device; gone through once for each thing that is looked for.
 
     Raises:
         InputError: see `qat`.
@@ -79,9 +80,16 @@ def fake_quantize_(
     from hfcompress.models.fake_quant import calibrate_, fold_batch_norm_, insert_fake_quant_
 
     fold_batch_norm_(model)
+    if config.smooth is not None:
+        _smooth_(model, config.smooth, batches)
     layers = insert_fake_quant_(model, scheme, config.skip)
     calibrate_(model, batches, make_collector(config.calibration))
     return layers
+
+
+def _smooth_(model: PreTrainedModel, smooth: SmoothQuantConfig, batches: Iterable[Mapping[str, torch.Tensor]]) -> None:
+    """Move outliers of activations into weights, which changes no answer."""
+    raise StageError("SmoothQuant before training is being built; leave `smooth` out of the `qat` stage")
 
 
 def quant_scheme(config: QatConfig, target: Scheme) -> QuantScheme:
@@ -99,26 +107,33 @@ def quant_scheme(config: QatConfig, target: Scheme) -> QuantScheme:
     )
 
 
-def calibration_batches(data: Data, processor: Any, samples: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
-    """Batches of training rows that a seed chooses, longest first.
+@dataclass(frozen=True)
+class CalibrationRows:
+    """Training rows that a seed chooses, in batches of what a model takes, longest rows first.
 
-    Raises:
-        InputError: there are no training rows.
+    Iterated as often as needed, with one batch in memory at a time.
+
+    Attributes:
+        model: whose inputs the batches are, on its device.
+        data: the run's rows.
+        processor: what makes inputs of them.
+        samples: how many rows; all, where there are fewer.
+        seed: chooses them.
     """
-    rows = data.prepared("train", processor)
-    if len(rows) == 0:
-        raise InputError("there are no training rows to calibrate on; give data.splits.train some")
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:samples])
-    return data.batches(rows.select(chosen), processor, _CALIBRATION_BATCH)
 
+    model: PreTrainedModel
+    data: Data
+    processor: Any
+    samples: int
+    seed: int
 
-def _on(model: PreTrainedModel, batches: Iterator[dict[str, np.ndarray]]) -> list[dict[str, torch.Tensor]]:
-    """What of each batch the model takes, where it is."""
-    import torch
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        import torch
 
-    from hfcompress.training.answers import unlabelled_inputs_of
+        from hfcompress.training.answers import unlabelled_inputs_of
 
-    return [
-        {name: torch.from_numpy(array).to(model.device) for name, array in unlabelled_inputs_of(model, batch).items()}
-        for batch in batches
-    ]
+        rows = self.data.prepared("train", self.processor)
+        chosen = np.sort(np.random.default_rng(self.seed).permutation(len(rows))[: self.samples])
+        for batch in self.data.batches(rows.select(chosen), self.processor, _CALIBRATION_BATCH):
+            taken = unlabelled_inputs_of(self.model, batch)
+            yield {name: torch.from_numpy(array).to(self.model.device) for name, array in taken.items()}

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState
+from transformers.training_args import OptimizerNames
 
 from hfcompress.errors import InputError
 from hfcompress.models.fake_quant import fake_quant_parameters, freeze_observers_, is_fake_quantized
@@ -37,19 +38,19 @@ class QATArguments(DistillationArguments):
 
 
 class QATTrainer(DistillationTrainer):
-    """Trains a model whose forward pass rounds as INT8 will, towards a teacher (usually what it was made from) or labels.
+    """Trains a model that rounds as INT8 will, towards a teacher (usually its own fp32 weights) and labels.
 
     Everything that `DistillationTrainer` does, it does as well. Beside it:
 
     - Learned scales take no weight decay, which would pull them to 0.
     - With an optimizer that normalizes gradients (all but SGD) each scale has a learning rate of its own, so that its
-      step is, relative to it, as large as that of the weights. That is what the gradient scale of LSQ is for (Esser et
-      al. 2020, section 2.2), and Adam divides it out again (Jain et al. 2020, TQT, section 4.2, on why): a scale of
-      0.001 would be gone after ten steps of 1e-4.
+      steps are, relative to it, as large as those of the weights. That is what the gradient scale of LSQ is for (Esser
+      et al. 2020, section 2.2), and Adam divides it out again (see Jain et al. 2020, TQT, on scale invariance): ten
+      steps of 1e-4 would take a scale of 0.001 to nothing.
     - After `freeze_after` x all steps the scales stay, and only the weights go on.
     - Evaluation uses the rounded forward pass.
 
-    With several processes, moving averages are those of the first: DDP hands its buffers to the others before each step.
+    With several processes, moving averages are those of the first: DDP gives its buffers to the others at each step.
 
     Args:
         model: fake-quantized (`insert_fake_quant_`) and calibrated (`calibrate_`).
@@ -93,13 +94,13 @@ class QATTrainer(DistillationTrainer):
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """All that decay otherwise but the learned scales."""
-        return [name for name in super().get_decay_parameter_names(model) if _bare_name(name) not in self._rates]
+        return [name for name in super().get_decay_parameter_names(model) if name not in self._rates]
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """The optimizer, in which each learned scale is a group with a learning rate of its own."""
         made = self.optimizer is None
         optimizer: torch.optim.Optimizer = super().create_optimizer(*args, **kwargs)
-        if made and self._rates and "sgd" not in str(self.args.optim):
+        if made and self._rates and self.args.optim != OptimizerNames.SGD:
             _split_scales_(optimizer, self.model, self._rates)
         return optimizer
 
@@ -132,7 +133,7 @@ class FreezeScales(TrainerCallback):  # type: ignore[misc]  # Transformers is un
                 for scale in self._parameters():
                     # DDP waits for the gradient of every parameter that it began with.
                     scale.requires_grad_(True)
-                    scale.register_hook(torch.zeros_like)
+                    scale.register_hook(torch.zeros_like)  # type: ignore[no-untyped-call]  # torch's own
 
     def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """A gradient of 0 is not enough: Adam's momentum would go on moving the scales."""
@@ -156,9 +157,7 @@ def _relative_rates(model: nn.Module, scales: Sequence[str]) -> dict[str, float]
 def _split_scales_(optimizer: torch.optim.Optimizer, model: nn.Module, rates: dict[str, float]) -> None:
     """Move each scale out of its group into one of its own. The groups depend on names alone, for resuming."""
     scales: dict[int, tuple[Tensor, float]] = {
-        id(value): (value, rates[_bare_name(name)])
-        for name, value in model.named_parameters()
-        if _bare_name(name) in rates
+        id(value): (value, rates[name]) for name, value in model.named_parameters() if name in rates
     }
     for group in list(optimizer.param_groups):
         mine = [scales[id(value)] for value in group["params"] if id(value) in scales]
@@ -167,8 +166,3 @@ def _split_scales_(optimizer: torch.optim.Optimizer, model: nn.Module, rates: di
         for scale, rate in mine:
             optimizer.add_param_group({**settings, "params": [scale], "lr": settings["lr"] * rate})
     optimizer.param_groups[:] = [group for group in optimizer.param_groups if group["params"]]
-
-
-def _bare_name(name: str) -> str:
-    """A parameter's name without what a wrapper puts in front."""
-    return name.removeprefix("module.")
