@@ -11,7 +11,7 @@ import numpy as np
 
 from hfcompress.artifact import Artifact
 from hfcompress.calibration.collectors import make_collector
-from hfcompress.errors import StageError
+from hfcompress.errors import InputError, StageError
 from hfcompress.host import describe_host
 from hfcompress.models.fake_quant.scheme import QuantScheme, TensorScheme
 from hfcompress.models.loading import load_model
@@ -56,11 +56,17 @@ def qat(config: QatConfig, inputs: Inputs, run: Run) -> Artifact:
         layers = fake_quantize_(model, config, quant_scheme(config, target), batches)
         return train(Lesson(model, rows, processor, teacher), arguments, run, QATTrainer)
 
+    _check_rows(run)
     carry_code(inputs.source, run)
     made = within_memory(once, {"freeze_after": config.freeze_after, **config.trainer_fields()}, run)
     logger.info("%s: %d layers trained for %s (%s)", run.name, len(layers), target.cpu, target.reason)
     said = {"cpu": target.cpu, "reason": target.reason, "fake_quantized": list(layers)}
     return replace(made, details={**(made.details or {}), **said})
+
+
+def _check_rows(run: Run) -> None:
+    if not len(run.data.rows.splits.get("train", ())):
+        raise InputError(f"{run.name}: the training split has no rows to calibrate on; give data.splits.train some")
 
 
 def fake_quantize_(

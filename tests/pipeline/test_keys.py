@@ -12,7 +12,7 @@ from hfcompress.pipeline.keys import stage_key
 from hfcompress.recipe.data import DataConfig
 from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
 from hfcompress.recipe.student import StudentConfig
-from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig
+from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig, QatConfig
 from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import load_rows
@@ -43,6 +43,8 @@ def test_equal_input_gives_an_equal_key(data: Data) -> None:
         DistillConfig(),
         DistillConfig(temperature=3),
         DistillConfig(student=StudentConfig(keep_layers=(0, 1))),
+        QatConfig(),
+        QatConfig(teacher=({"id": "other"},), freeze_after=0.5),
         DistillConfig(student=StudentConfig(config={"hidden_size": 16})),
         ExportConfig(),
         QuantizeConfig(),
@@ -87,14 +89,17 @@ def test_validation_rows_count_for_training_only_when_it_evaluates(data: Data, t
     assert key(evaluating, other) != key(evaluating, data)
 
 
-def test_the_cpu_counts_where_the_target_is_this_host(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = key(QuantizeConfig(), data)
+@pytest.mark.parametrize("kind", [QuantizeConfig, QatConfig])
+def test_the_cpu_counts_where_the_target_is_this_host(
+    kind: type[QuantizeConfig | QatConfig], data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = key(kind(), data)
     vnni = keys.describe_host().model_copy(update={"flags": {"avx2": True, "avx512f": True, "avx512_vnni": True}})
     avx2 = keys.describe_host().model_copy(update={"flags": {"avx2": True}})
     found = []
     for host in (vnni, avx2):
         monkeypatch.setattr(keys, "describe_host", lambda host=host: host)
-        found.append((key(QuantizeConfig(), data), key(QuantizeConfig(target="arm64"), data)))
+        found.append((key(kind(), data), key(kind(target="arm64"), data)))
     assert found[0][0] != found[1][0]
     assert found[0][1] == found[1][1]
     assert here in (found[0][0], found[1][0])
@@ -118,5 +123,8 @@ def test_the_students_checkpoint_counts_by_its_digest_and_not_by_its_name(data: 
     assert len({key(here, data, inputs=inputs) for inputs in (INPUTS, *digests)}) == 3
 
 
-def test_allowing_a_slower_int8_changes_its_gate_and_not_its_graph(data: Data) -> None:
-    assert key(QuantizeConfig(allow_slower=True), data) == key(QuantizeConfig(), data)
+@pytest.mark.parametrize("kind", [QuantizeConfig, QatConfig])
+def test_allowing_a_slower_int8_changes_its_gate_and_not_its_graph(
+    kind: type[QuantizeConfig | QatConfig], data: Data
+) -> None:
+    assert key(kind(allow_slower=True), data) == key(kind(), data)
