@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfcompress.errors import ModelError
+from hfcompress.models.fake_quant.folder import expected_missing, read_structure, rebuild_, write_structure
+from hfcompress.models.fake_quant.insert import is_fake_quantized
 from hfcompress.models.folder import check_safe, read_config, task_of
 from hfcompress.models.quiet import no_bars, quiet
 from hfcompress.recipe.tasks import TaskName
@@ -49,12 +51,22 @@ def load_model(
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(f"{folder} could not be loaded for {task}: {error}") from error
     code.adapt_(model)
-    missing = sorted(set(found["missing_keys"]) & set(model.state_dict()))
+    structure = read_structure(folder)
+    absent = (name for name in set(found["missing_keys"]) & set(model.state_dict()))
+    missing = sorted(name for name in absent if not name.startswith(expected_missing(structure)))
     if labels is None and missing:
         # Transformers draws them at random, with a warning.
         raise ModelError(f"{folder} lacks {len(missing)} weights of its model ({missing[0]}, ...); copy it again whole")
     loaded: PreTrainedModel = model.float().eval()
+    if structure is not None:
+        rebuild_(loaded, structure, _tensors(folder))
     return loaded
+
+
+def _tensors(folder: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return {name: tensor for path in sorted(folder.glob("*.safetensors")) for name, tensor in load_file(path).items()}
 
 
 def load_config(folder: Path, *, trust_remote_code: bool = False) -> Any:
@@ -98,6 +110,8 @@ def save_model(
     """
     with no_bars():
         model.save_pretrained(folder, state_dict=weights)
+    if is_fake_quantized(model):
+        write_structure(model, folder)
     taken = inspect.signature(type(model).forward).parameters
     named = list(getattr(processor, "model_input_names", ()))
     if any(name not in taken for name in named):

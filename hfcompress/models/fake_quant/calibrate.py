@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hfcompress.errors import InputError
+from hfcompress.models.fake_quant.dataflow import Dataflow
 from hfcompress.models.fake_quant.insert import set_phase_, twins
-from hfcompress.models.fake_quant.quantizer import ActivationQuantizer, MakeCollector
+from hfcompress.models.fake_quant.links import link_
+from hfcompress.models.fake_quant.quantizer import ActivationQuantizer, MakeCollector, RangeCollector
 
 
 def calibrate_(model: nn.Module, batches: Iterable[Mapping[str, Tensor]], make_collector: MakeCollector) -> None:
-    """Set every scale of a fake-quantized model, and begin to quantize.
+    """Link the quantizers of a model, set every scale, and begin to quantize.
 
     Args:
         model: after `insert_fake_quant_`. It runs in eval mode, in floating point, and keeps its own mode.
@@ -23,25 +27,68 @@ def calibrate_(model: nn.Module, batches: Iterable[Mapping[str, Tensor]], make_c
     Raises:
         InputError: no batches; an activation that is NaN or infinite; or a layer that no batch goes through. Named.
     """
-    activations = {name: module for name, module in model.named_modules() if isinstance(module, ActivationQuantizer)}
-    collectors = {name: make_collector() for name in activations}
-    for name, quantizer in activations.items():
+    rest = iter(batches)
+    first = next(rest, None)
+    if first is None:
+        raise InputError("there are no rows to calibrate on; give some")
+    link_(model, Dataflow(model, first))
+    collectors = {name: _Collector(name, make_collector()) for name, _ in _activations(model)}
+    for name, quantizer in _activations(model):
         quantizer.collector = collectors[name]
     set_phase_(model, "observing")
-    training = model.training
-    model.eval()
-    count = 0
-    with torch.inference_mode():
-        for batch in batches:
-            model(**batch)
-            count += 1
-    model.train(training)
-    if count == 0:
-        raise InputError("there are no rows to calibrate on; give some")
-    for name, quantizer in activations.items():
+    try:
+        _run(model, chain([first], rest))
+    finally:
+        for _, quantizer in _activations(model):
+            quantizer.collector = None
+        set_phase_(model, "off")
+    _check_reached(collectors)
+    for name, quantizer in _activations(model):
         low, high = collectors[name].range()
-        quantizer.collector = None
-        quantizer.set_range_(torch.tensor([low]), torch.tensor([high]))
+        quantizer.set_range_(quantizer.scale.new_tensor([low]), quantizer.scale.new_tensor([high]))
     for twin in twins(model).values():
         twin.weight_quantizer.set_range_of_(twin.weight)
     set_phase_(model, "quantizing")
+
+
+class _Collector:
+    """A collector that knows whose values it sees."""
+
+    def __init__(self, name: str, inner: RangeCollector) -> None:
+        self.name, self.inner, self.reached = name, inner, False
+
+    def update(self, values: np.ndarray) -> None:
+        self.reached = True
+        if not np.isfinite(values).all():
+            raise InputError(
+                f"the values of {self.name} hold NaN or infinity while calibrating, so they have no range; look at the "
+                "rows, or at the weights before that layer"
+            )
+        self.inner.update(values)
+
+    def range(self) -> tuple[float, float]:
+        return self.inner.range()
+
+
+def _activations(model: nn.Module) -> list[tuple[str, ActivationQuantizer]]:
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, ActivationQuantizer)]
+
+
+def _run(model: nn.Module, batches: Iterable[Mapping[str, Tensor]]) -> None:
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for batch in batches:
+                model(**batch)
+    finally:
+        model.train(training)
+
+
+def _check_reached(collectors: Mapping[str, _Collector]) -> None:
+    missed = [name.rpartition(".")[0] for name, collector in collectors.items() if not collector.reached]
+    if missed:
+        raise InputError(
+            f"no calibration row went through {', '.join(missed)}, so there is no range to round to; leave them in "
+            f"floating point by `skip: [{', '.join(missed)}]`"
+        )

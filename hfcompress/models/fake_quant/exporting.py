@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from hfcompress.models.fake_quant.insert import set_phase_, twins
+from hfcompress.models.fake_quant.insert import quantizers, set_phase_, twins
 
 
 @contextmanager
@@ -19,10 +19,14 @@ def exporting(model: nn.Module) -> Iterator[None]:
     """
     for twin in twins(model).values():
         twin.weight_quantizer.bake_(twin.weight)
+    for quantizer in quantizers(model):
+        quantizer.fix_(True)
     set_phase_(model, "exporting")
     try:
         yield
     finally:
         set_phase_(model, "quantizing")
+        for quantizer in quantizers(model):
+            quantizer.fix_(False)
         for twin in twins(model).values():
             twin.weight_quantizer.bake_(None)

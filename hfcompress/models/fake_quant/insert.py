@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from torch import Tensor, nn
 
 from hfcompress.errors import InputError
+from hfcompress.models.fake_quant.attention import attention_paths, round_products_
 from hfcompress.models.fake_quant.modules import TWINS, QuantConv2d, QuantEmbedding, QuantLinear, Twin
 from hfcompress.models.fake_quant.quantizer import FakeQuantize, Phase
 from hfcompress.models.fake_quant.scheme import QuantScheme
@@ -43,8 +44,11 @@ def insert_fake_quant_(model: nn.Module, scheme: QuantScheme, skip: Sequence[str
     _check_twins(chosen)
     if not chosen:
         raise InputError(f"no layer is left outside skip {tuple(skip)}; INT8 would gain nothing; shorten `skip`")
+    paths = attention_paths(model) if scheme.attention_products else ()
     for module in chosen.values():
         turn_(module, scheme)
+    for path in paths:
+        round_products_(model.get_submodule(path), scheme)
     return tuple(chosen)
 
 
@@ -53,7 +57,7 @@ def turn_(module: nn.Module, scheme: QuantScheme) -> None:
     module.__class__ = TWINS[type(module)]
     module.adopt_(scheme)  # type: ignore[operator]
     weight: Tensor = module.weight  # type: ignore[assignment]
-    module.to(weight.device)
+    module.to(weight.device).train(module.training)  # what was added is on the CPU, and in training mode
 
 
 def twins(model: nn.Module) -> dict[str, Twin]:

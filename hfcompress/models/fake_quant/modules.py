@@ -36,7 +36,9 @@ class Given(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x rounded."""
-        rounded: Tensor = self.quantizer(x) if self.again else x
+        # Values that are observed have been seen by the other one.
+        passes = not self.again or self.quantizer.phase == "observing"
+        rounded: Tensor = x if passes else self.quantizer(x)
         return rounded
 
 
@@ -45,9 +47,11 @@ class QuantLinear(nn.Linear):
 
     input_quantizer: ActivationQuantizer | Given
     weight_quantizer: WeightQuantizer
+    scheme: QuantScheme
 
     def adopt_(self, scheme: QuantScheme) -> None:
         """Give a module that became this class its quantizers."""
+        self.scheme = scheme
         self.input_quantizer = ActivationQuantizer(scheme.activations, scheme.learned)
         channels = self.out_features if scheme.weights.per_channel else 1
         self.weight_quantizer = WeightQuantizer(scheme.weights, channels, scheme.learned)
@@ -66,11 +70,13 @@ class QuantConv2d(nn.Conv2d):
 
     input_quantizer: ActivationQuantizer | Given
     weight_quantizer: WeightQuantizer
+    scheme: QuantScheme
     output_quantizer: ActivationQuantizer
     activation: nn.Module
 
     def adopt_(self, scheme: QuantScheme) -> None:
         """Give a module that became this class its quantizers."""
+        self.scheme = scheme
         self.input_quantizer = ActivationQuantizer(scheme.activations, scheme.learned)
         channels = self.out_channels if scheme.weights.per_channel else 1
         self.weight_quantizer = WeightQuantizer(scheme.weights, channels, scheme.learned)
@@ -88,17 +94,18 @@ class QuantEmbedding(nn.Embedding):
     """An Embedding whose table is rounded, by one scale: so ONNX Runtime looks up integers."""
 
     weight_quantizer: WeightQuantizer
+    scheme: QuantScheme
 
     def adopt_(self, scheme: QuantScheme) -> None:
         """Give a module that became this class its quantizer."""
+        self.scheme = scheme
         self.weight_quantizer = WeightQuantizer(scheme.weights, 1, scheme.learned)
 
     def forward(self, input: Tensor) -> Tensor:  # the name that nn.Embedding has
         """[...] indices to [..., embedding_dim]."""
         quantizer = self.weight_quantizer
         if quantizer.phase == "exporting":
-            # Rounded before and after, which changes nothing: so ONNX Runtime sees that integers are looked up.
-            return quantizer.exported(F.embedding(input, quantizer(self.weight), self.padding_idx))
+            return F.embedding(input, quantizer(self.weight), self.padding_idx)
         rows = super().forward(input)
         if quantizer.phase != "quantizing":
             return rows

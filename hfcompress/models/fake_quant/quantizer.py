@@ -57,6 +57,7 @@ class FakeQuantize(nn.Module):
         self.learned = learned
         self.phase: Phase = "off"
         self.frozen = False
+        self._constants: tuple[Tensor, Tensor] | None = None
         scale = torch.ones(channels)
         if learned:
             self.scale = nn.Parameter(scale)
@@ -101,10 +102,22 @@ class FakeQuantize(nn.Module):
     def exported(self, x: Tensor) -> Tensor:
         """x through the operator that ONNX export turns into QuantizeLinear and DequantizeLinear."""
         low, high = self.scheme.exported_range
-        scale, zero_point = self.scale.detach().clamp_min(SMALLEST_SCALE), self.zero_point
+        scale, zero_point = self.constants
         if scale.numel() == 1:
             return torch.fake_quantize_per_tensor_affine(x, scale.item(), int(zero_point.item()), low, high)
         return torch.fake_quantize_per_channel_affine(x, scale, zero_point, 0, low, high)
+
+    @property
+    def constants(self) -> tuple[Tensor, Tensor]:
+        """Scale and zero point as they are used, without a gradient; both [channels]."""
+        return self._constants or (self.scale.detach().clamp_min(SMALLEST_SCALE), self.zero_point)
+
+    def fix_(self, fixed: bool) -> None:
+        """Compute `constants` once, so that a tracer sees numbers; or let go of them."""
+        self._constants = None
+        if fixed:
+            scale, zero_point = self.constants
+            self._constants = (scale.clone(), zero_point.clone())
 
 
 class WeightQuantizer(FakeQuantize):
@@ -116,15 +129,19 @@ class WeightQuantizer(FakeQuantize):
         learned: see `FakeQuantize`.
     """
 
+    baked: Tensor | None
+
     def __init__(self, scheme: TensorScheme, channels: int, learned: bool) -> None:
         super().__init__(scheme, channels, learned)
-        self._baked: Tensor | None = None
+        # A buffer of the state dict while there is one: a tracer takes anything else for a constant, and folds what is
+        # computed from it. `onnx_graph/integer_weights.py` knows its name.
+        self.register_buffer("baked", None)
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weight rounded, or itself where the phase says so."""
         if self.phase == "exporting":
             # Rounding what is rounded already changes nothing, and keeps a 7-bit weight within its 7 bits.
-            return self.exported(weight if self._baked is None else self._baked)
+            return self.exported(weight if self.baked is None else self.baked)
         if self.phase != "quantizing":
             return weight
         if self.follows:
@@ -139,7 +156,7 @@ class WeightQuantizer(FakeQuantize):
     def bake_(self, weight: Tensor | None) -> None:
         """Hold the rounded weight for export; None lets go of it."""
         with torch.no_grad():
-            self._baked = None if weight is None else self.rounded(weight.detach(), weight.numel())
+            self.baked = None if weight is None else self.rounded(weight.detach(), weight.numel())
 
 
 class ActivationQuantizer(FakeQuantize):

@@ -1,0 +1,115 @@
+"""`fake_quant.json`: what makes a plain model of Transformers the fake-quantized one whose weights lie beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor, nn
+
+from hfcompress.errors import ModelError
+from hfcompress.models.fake_quant.attention import attentions, round_products_
+from hfcompress.models.fake_quant.batch_norm import FoldedBatchNorm, FoldedReLU, leave_folded_
+from hfcompress.models.fake_quant.insert import set_phase_, turn_, twins
+from hfcompress.models.fake_quant.links import fold_relu_, share_
+from hfcompress.models.fake_quant.modules import Given
+from hfcompress.models.fake_quant.scheme import QuantScheme
+
+FILE = "fake_quant.json"
+
+
+@dataclass(frozen=True)
+class Structure:
+    """How a fake-quantized model differs from a plain one, by names of modules.
+
+    Attributes:
+        scheme: how tensors become integers.
+        layers: Linear, Conv2d and Embedding that are rounded.
+        attentions: attentions whose products are rounded.
+        batch_norms: folded batch-norm -> its convolution.
+        relus: ReLU -> the convolution that does it.
+        shared: quantizer -> the one that does its work.
+    """
+
+    scheme: QuantScheme
+    layers: tuple[str, ...]
+    attentions: tuple[str, ...]
+    batch_norms: dict[str, str]
+    relus: dict[str, str]
+    shared: dict[str, str]
+
+
+def structure_of(model: nn.Module) -> Structure:
+    """The structure of a fake-quantized model."""
+    layers, modules = twins(model), list(model.named_modules())
+    names = {id(module): name for name, module in modules}
+    return Structure(
+        scheme=next(iter(layers.values())).scheme,
+        layers=tuple(layers),
+        attentions=tuple(attentions(model)),
+        batch_norms={name: module.into for name, module in modules if isinstance(module, FoldedBatchNorm)},
+        relus={name: module.into for name, module in modules if isinstance(module, FoldedReLU)},
+        shared={name: names[id(module.quantizer)] for name, module in modules if isinstance(module, Given)},
+    )
+
+
+def write_structure(model: nn.Module, folder: Path) -> None:
+    """Write `fake_quant.json` of a fake-quantized model; its scales are in the state dict."""
+    text = json.dumps(asdict(structure_of(model)), indent=2, sort_keys=True)
+    (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_structure(folder: Path) -> Structure | None:
+    """The structure in a model folder; None where its model is a plain one.
+
+    Raises:
+        ModelError: `fake_quant.json` cannot be read.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        return TypeAdapter(Structure).validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path} does not describe a fake-quantized model: {error}") from error
+
+
+def rebuild_(model: nn.Module, structure: Structure, tensors: Mapping[str, Tensor]) -> None:
+    """Make of a plain model, loaded with its weights, the fake-quantized one.
+
+    Args:
+        model: in place.
+        structure: of the fake-quantized model.
+        tensors: its state dict; what the plain model has of it is not read.
+
+    Raises:
+        ModelError: the model has no such modules, or scales are missing or of other shapes.
+    """
+    plain = set(model.state_dict())
+    try:
+        for norm, convolution in structure.batch_norms.items():
+            leave_folded_(model, norm, convolution)
+        for name in structure.layers:
+            turn_(model.get_submodule(name), structure.scheme)
+        for name in structure.attentions:
+            round_products_(model.get_submodule(name), structure.scheme)
+        for relu, convolution in structure.relus.items():
+            fold_relu_(model, relu, convolution)
+        for name, leader in structure.shared.items():
+            share_(model, name, leader)
+        added = {name: tensors[name] for name in model.state_dict() if name not in plain}
+        model.load_state_dict(added, strict=False)
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+        raise ModelError(
+            f"{FILE} and the weights do not fit a {type(model).__name__}: {error}; load it with the version of "
+            "Transformers and the number of labels that it was saved with"
+        ) from error
+    set_phase_(model, "quantizing")
+
+
+def expected_missing(structure: Structure | None) -> tuple[str, ...]:
+    """The starts of names that a plain model has, and the state dict of the fake-quantized one has not."""
+    return () if structure is None else tuple(f"{norm}." for norm in structure.batch_norms)
