@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hfcompress.pipeline.build import Options
     from hfcompress.pipeline.measure import measure
     from hfcompress.pipeline.run import run_recipe
-    from hfcompress.quantize.stage import quantize_onnx
+    from hfcompress.quantize.api import quantize_onnx
     from hfcompress.recipe.loader import load_recipe
     from hfcompress.recipe.recipe import Recipe
     from hfcompress.results import Results, read_results
@@ -39,7 +39,7 @@ _PLACES = {
     "load": "hfcompress.runtimes.load",
     "load_recipe": "hfcompress.recipe.loader",
     "measure": "hfcompress.pipeline.measure",
-    "quantize_onnx": "hfcompress.quantize.stage",
+    "quantize_onnx": "hfcompress.quantize.api",
     "read_results": "hfcompress.results",
     "run_recipe": "hfcompress.pipeline.run",
 }

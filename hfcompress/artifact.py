@@ -85,6 +85,11 @@ class Artifact:
     details: dict[str, Any] | None = None
     trusted: bool = False
 
+    @property
+    def runtime(self) -> str | None:
+        """The runtime that it was made for, as `Runtime.name` has it; None: the format's own, on the CPU."""
+        return (self.details or {}).get("runtime")
+
 
 def hash_file(path: Path) -> FileEntry:
     """sha256 and size of one file, read in chunks."""

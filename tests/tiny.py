@@ -100,6 +100,22 @@ def save_vit(folder: Path, *, layers: int = 3, seed: int = 0) -> Path:
     return folder
 
 
+def save_resnet(folder: Path, layer_type: str = "basic", *, seed: int = 0) -> Path:
+    """A random ResNet with a head for ten classes, for 32 x 32 images; its batch-norms have seen some noise."""
+    import torch
+    from transformers import ResNetConfig, ResNetForImageClassification, ViTImageProcessor
+
+    torch.manual_seed(seed)
+    sizes = {"embedding_size": 16, "hidden_sizes": [16, 32], "depths": [2, 2], "layer_type": layer_type}
+    model = ResNetForImageClassification(ResNetConfig(**sizes, num_labels=10)).train()
+    with torch.no_grad():
+        for _ in range(20):
+            model(torch.randn(16, 3, 32, 32))
+    model.eval().save_pretrained(folder)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
 def make_reviews(rows: int, seed: int = 0) -> list[dict[str, str]]:
     """Rows of 4 to 20 words; the label is whether more good words than bad ones are in it."""
     rng = np.random.default_rng(seed)

@@ -11,6 +11,9 @@ from hfcompress.calibration.histogram import Histogram
 
 #: Values of an 8-bit grid.
 LEVELS = 256
+#: The largest share of values that a candidate may clip. Where no value is near 0, a range that ends at the smallest of
+#: them would lose nothing by this measure: all of P is in one bin then, and so is all of Q.
+_MOST_CLIPPED = 0.1
 #: Candidates that are weighed at once: a few megabytes.
 _CHUNK = 512
 
@@ -21,7 +24,8 @@ def entropy_threshold(histogram: Histogram) -> float:
     A candidate t clips the values to [max(low, -t), min(high, t)] and spreads the levels evenly over that range: a
     tensor of one sign (after ReLU) has all 256 for itself, one of both signs about 128 for each, one with a short
     negative tail (after GELU) nearly all for its positive values. What is clipped counts for the outermost bin, as in
-    the source; exact zeros take no part, since the grid holds them without error.
+    the source; exact zeros take no part, since the grid holds them without error. Nine tenths of the others are always
+    within the range.
 
     Returns:
         The upper edge of a bin; 0 where all values are zero.
@@ -33,8 +37,9 @@ def entropy_threshold(histogram: Histogram) -> float:
     axis = np.concatenate([histogram.counts[0, :below][::-1], histogram.counts[1, :above]])
     candidates = np.arange(1, max(below, above) + 1)
     starts, stops = below - np.minimum(candidates, below), below + np.minimum(candidates, above)
+    sums = _prefix(axis)
     # Over fewer bins than levels rounding would seem to be free. The widest candidate has more: see `histogram.BINS`.
-    enough = stops - starts >= LEVELS
+    enough = (stops - starts >= LEVELS) & (sums[stops] - sums[starts] >= (1 - _MOST_CLIPPED) * sums[-1])
     candidates, starts, stops = candidates[enough], starts[enough], stops[enough]
     losses = [
         divergences(axis, starts[first : first + _CHUNK], stops[first : first + _CHUNK])

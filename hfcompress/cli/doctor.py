@@ -22,7 +22,7 @@ def doctor(format_: Format = OutputFormat.human, debug: Debug = False) -> None:
         "host": host.model_dump(mode="json"),
         "bf16_training": has_bf16(),
         "extras": {name: is_installed(name) for name in EXTRAS},
-        "int8": {"target": scheme.cpu, "reduce_range": scheme.reduce_range, "reason": scheme.reason},
+        "int8": {"target": scheme.target, "reduce_range": scheme.reduce_range, "reason": scheme.reason},
     }
     if format_ is OutputFormat.json:
         typer.echo(json.dumps(facts))

@@ -9,9 +9,15 @@ from typing import Any
 import numpy as np
 
 from hfcompress.errors import ModelError
+from hfcompress.onnx_graph.optimized import optimized_graph
 
-#: Operators that multiply integers.
-INTEGER_OPERATORS = frozenset({"MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv", "QGemm", "QAttention"})
+#: Operators that multiply integers; the last two are what ONNX Runtime fuses the first one into.
+INTEGER_OPERATORS = frozenset(
+    {"MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv", "QGemm", "QAttention"}
+    | {"DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
+)
+#: Operators that only a quantized graph has.
+_QUANTIZED = INTEGER_OPERATORS | {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
 #: Their quantized weights carry these besides: not parameters of the model.
 _SCALE_SUFFIXES = ("_scale", "_zero_point")
 
@@ -35,9 +41,26 @@ def operator_counts(path: Path) -> Counter[str]:
 
 
 def integer_operator_count(path: Path) -> int:
-    """How many operators of a graph multiply integers."""
+    """How many operators multiply integers: of a Q/DQ graph, once ONNX Runtime has fused what it can on this CPU."""
     counts = operator_counts(path)
-    return sum(counts[name] for name in INTEGER_OPERATORS)
+    found = sum(counts[name] for name in INTEGER_OPERATORS)
+    if found == 0 and counts["QuantizeLinear"] > 0:
+        optimized = Counter(node.op_type for node in optimized_graph(path).node)
+        found = sum(optimized[name] for name in INTEGER_OPERATORS)
+    return found
+
+
+def dequantized_product_count(path: Path) -> int:
+    """How many products of a Q/DQ graph take both factors from DequantizeLinear: what a runtime may make integer."""
+    graph = _graph(path)
+    dequantized = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    products = (node for node in graph.node if node.op_type in ("MatMul", "Gemm", "Conv"))
+    return sum(dequantized.issuperset(node.input[:2]) for node in products)
+
+
+def is_quantized(path: Path) -> bool:
+    """Whether a graph holds integer products or Q/DQ."""
+    return not _QUANTIZED.isdisjoint(operator_counts(path))
 
 
 def activation_products(path: Path) -> list[str]:

@@ -63,7 +63,7 @@ def _minor(version: str | None) -> str | None:
 
 def _data_read(config: StageConfig, data: Data) -> dict[str, Any]:
     if isinstance(config, QuantizeConfig):
-        return {}
+        return {} if config.calibration is None else data.identity("train")
     splits: tuple[Split, ...] = ("validation",) if isinstance(config, ExportConfig) else ("train",)
     if _evaluates(config):
         splits = ("train", "validation")
@@ -92,4 +92,4 @@ def _machine(config: StageConfig) -> dict[str, Any]:
 def _served_by(target: Target) -> dict[str, Any]:
     from hfcompress.quantize.targets import scheme_for
 
-    return {"cpu": scheme_for(target, describe_host().flags).cpu}
+    return {"target": scheme_for(target, describe_host().flags).target}

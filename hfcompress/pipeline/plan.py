@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from hfcompress.artifact import Artifact, digest_of, model_bytes
 from hfcompress.errors import DataError, InputError, ModelError
 from hfcompress.extras import require
+from hfcompress.host import describe_host
 from hfcompress.models.folder import check_safe, files_of, read_config, resolve, task_of
 from hfcompress.pipeline.dispatch import code_of
 from hfcompress.pipeline.students import check_students, student_bytes
+from hfcompress.quantize.targets import check_dynamic, check_runs_here, scheme_for
 from hfcompress.recipe.data import Split
 from hfcompress.recipe.graph import inputs_of, stage_order
 from hfcompress.recipe.objectives import LOOK_INSIDE
@@ -95,6 +97,8 @@ def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
         extra = code_of(stage.config).extra
         if extra is not None:
             require(extra, f"the stage `{name}` ({stage.verb})")
+        if stage.quantize is not None:
+            _check_target(name, stage.quantize)
     source = resolve(recipe.model)
     check_safe(source, trust_remote_code=trust_remote_code)
     outside = _outside(recipe, trust_remote_code)
@@ -118,6 +122,16 @@ def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
     check_students(plan)
     _check_teachers(plan)
     return plan
+
+
+def _check_target(stage: str, config: QuantizeConfig) -> None:
+    scheme = scheme_for(config.target, describe_host().flags)
+    try:
+        if config.calibration is None:
+            check_dynamic(scheme)
+        check_runs_here(scheme)
+    except InputError as error:
+        raise type(error)(f"stages.{stage}: {error}") from error
 
 
 def _outside(recipe: Recipe, trust_remote_code: bool) -> dict[str, Path]:

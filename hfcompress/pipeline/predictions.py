@@ -31,7 +31,13 @@ def predict_split(artifact: Artifact, split: Split, data: Data, progress: Progre
     """
     processor = data.task.load_processor(artifact.path)
     prepared = data.prepared(split, processor)
-    runtime = runtime_for(artifact.path, artifact.format, data.task.name, trust_remote_code=artifact.trusted)
+    runtime = runtime_for(
+        artifact.path,
+        artifact.format,
+        data.task.name,
+        runtime=artifact.runtime,
+        trust_remote_code=artifact.trusted,
+    )
     parts: list[Columns] = []
     with progress.bar(title, len(prepared)) as bar:
         for batch in data.batches(prepared, processor, data.task.predict_rows):

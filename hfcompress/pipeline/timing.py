@@ -63,7 +63,7 @@ def timings_of(
 
 def subject_of(name: str, artifact: Artifact, task: Task) -> Subject:
     """What the session times of an artifact."""
-    return Subject(name, artifact.path, artifact.format, task.name, trusted=artifact.trusted)
+    return Subject(name, artifact.path, artifact.format, task.name, artifact.runtime, artifact.trusted)
 
 
 def grid(task: Task, model: Artifact, config: BenchmarkConfig, seed: int) -> list[Cell]:

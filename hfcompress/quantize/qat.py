@@ -7,14 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hfcompress.artifact import Artifact
 from hfcompress.calibration.collectors import make_collector
 from hfcompress.errors import InputError, StageError
 from hfcompress.host import describe_host
 from hfcompress.models.fake_quant.scheme import QuantScheme, TensorScheme
 from hfcompress.models.loading import load_model
+from hfcompress.quantize.rows import calibration_batches
 from hfcompress.quantize.targets import Scheme, scheme_for
 from hfcompress.recipe.quantization import SmoothQuantConfig
 from hfcompress.recipe.training_stages import QatConfig
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
-
-#: Rows of one forward pass of calibration.
-_CALIBRATION_BATCH = 32
 
 
 def qat(config: QatConfig, inputs: Inputs, run: Run) -> Artifact:
@@ -59,8 +55,8 @@ def qat(config: QatConfig, inputs: Inputs, run: Run) -> Artifact:
     _check_rows(run)
     carry_code(inputs.source, run)
     made = within_memory(once, {"freeze_after": config.freeze_after, **config.trainer_fields()}, run)
-    logger.info("%s: %d layers trained for %s (%s)", run.name, len(layers), target.cpu, target.reason)
-    said = {"cpu": target.cpu, "reason": target.reason, "fake_quantized": list(layers)}
+    logger.info("%s: %d layers trained for %s (%s)", run.name, len(layers), target.target, target.reason)
+    said = {"target": target.target, "reason": target.reason, "fake_quantized": list(layers)}
     return replace(made, details={**(made.details or {}), **said})
 
 
@@ -107,7 +103,9 @@ def quant_scheme(config: QatConfig, target: Scheme) -> QuantScheme:
             per_channel=config.per_channel,
             bits=7 if target.reduce_range else 8,
         ),
-        activations=TensorScheme(signed=False, symmetric=False, per_channel=False),
+        activations=TensorScheme(
+            signed=target.signed_activations, symmetric=target.symmetric_activations, per_channel=False
+        ),
         learned=config.scales == "learned",
         attention_products=config.attention_products,
     )
@@ -138,8 +136,6 @@ class CalibrationRows:
 
         from hfcompress.training.answers import unlabelled_inputs_of
 
-        rows = self.data.prepared("train", self.processor)
-        chosen = np.sort(np.random.default_rng(self.seed).permutation(len(rows))[: self.samples])
-        for batch in self.data.batches(rows.select(chosen), self.processor, _CALIBRATION_BATCH):
+        for batch in calibration_batches(self.data, self.processor, self.samples, self.seed):
             taken = unlabelled_inputs_of(self.model, batch)
             yield {name: torch.from_numpy(array).to(self.model.device) for name, array in taken.items()}

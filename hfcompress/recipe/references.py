@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from hfcompress.recipe.data import BenchmarkConfig, DataConfig, EvaluateConfig, Split
 from hfcompress.recipe.faults import Fault, Loc, did_you_mean, listed, show
-from hfcompress.recipe.outline import Outline, items, mapping, text
+from hfcompress.recipe.outline import Outline, StageOutline, items, mapping, text
 from hfcompress.recipe.stages import VERB_CONFIGS
 from hfcompress.recipe.tasks import LESS_IS_BETTER, Metric, TaskLanguage
 
@@ -91,10 +91,18 @@ def _split_faults(recipe: Outline) -> Iterator[Fault]:
     for split in mapping(recipe.block("data").get("limit")):
         if split in get_args(Split) and split not in splits:
             yield Fault(("data", "limit", split), "limits a split that `data.splits` lacks; add it there")
-    training = [stage for stage in recipe.stages.values() if stage.config and stage.config.trains]
-    if training and "train" not in splits:
-        first = training[0]
+    reading = [stage for stage in recipe.stages.values() if _reads_train(recipe, stage)]
+    if reading and "train" not in splits:
+        first = reading[0]
         yield Fault(("data", "splits"), f"lacks `train`, which stages.{first.name}.{first.verb} needs; add it")
+
+
+def _reads_train(recipe: Outline, stage: StageOutline) -> bool:
+    """Stages that train, and those that calibrate."""
+    if stage.config is None or stage.config.trains:
+        return stage.config is not None
+    config = mapping(mapping(recipe.raw.get("stages")).get(stage.name)).get(stage.verb or "")
+    return mapping(config).get("calibration") is not None
 
 
 def _other(splits: Mapping[str, Any]) -> str:

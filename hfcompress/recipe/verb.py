@@ -18,7 +18,7 @@ class VerbConfig(Schema):
     Attributes:
         consumes: formats of the artifact that it transforms, and of its teachers.
         produces: format of the artifact that it makes.
-        trains: whether it reads the training split.
+        trains: whether it trains a model, on the training split, in every process of a run.
         learns_from_source: whether its source is its teacher when no teacher is named.
         takes_int8: whether what it transforms may be INT8 already, or trained for it.
         gives_int8: whether what it makes is INT8, or trained for it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +61,12 @@ class Data:
         if unlabeled and self.rows.unlabeled is not None:
             rows = self._with_unlabeled(rows, self.rows.unlabeled)
         return self.task.prepare(rows, processor, self.max_length, self.seed)
+
+    def sampled(self, split: Split, rows: int, seed: int) -> Data:
+        """The same with at most so many rows of a split, chosen by a seed, in their order; of other splits, nothing."""
+        whole = self.rows.splits[split]
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(whole))[:rows])
+        return replace(self, rows=replace(self.rows, splits={split: whole.select(chosen)}))
 
     def _with_unlabeled(self, rows: Dataset, unlabeled: Dataset) -> Dataset:
         from datasets import concatenate_datasets

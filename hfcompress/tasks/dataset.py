@@ -76,6 +76,30 @@ def load_rows(config: DataConfig, task: TaskName, seed: int) -> Rows:
     return Rows(splits, digests, unlabeled)
 
 
+def load_inputs(config: DataConfig, role: Split, task: TaskName, seed: int) -> Dataset:
+    """The rows of one split after the cap, without labels, whether the dataset has some or not.
+
+    Raises:
+        DataError: the dataset, the split or a column is missing, or there are no rows.
+    """
+    name = config.splits[role]
+    split = _split(open_source(config), name, config.path, f"data.splits.{role}")
+    columns = {key: column for key, column in _columns_of(config, task, "train").items() if key not in _labels(task)}
+    wanted = _Wanted(columns, f"split `{name}` of {config.path}")
+    return _capped(_roles_only(split, wanted), config.limit.get(role), seed)
+
+
+def has_labels(config: DataConfig, role: Split, task: TaskName) -> bool:
+    """Whether a split has every column that its labels, or its evaluation, need."""
+    split = _split(open_source(config), config.splits[role], config.path, f"data.splits.{role}")
+    wanted = (*_labels(task), *TASKS[task].evaluated)
+    return all(config.columns.get(name, name) in split.column_names for name in wanted)
+
+
+def _labels(task: TaskName) -> tuple[str, ...]:
+    return tuple(TASKS[task].labels)
+
+
 def _split(available: Mapping[str, Dataset], name: str, path: str, key: str) -> Dataset:
     if name not in available:
         raise DataError(f"{path} has no split `{name}` ({key}); it has: {', '.join(sorted(available))}")

@@ -81,3 +81,9 @@ def test_zeros_take_no_part() -> None:
     histograms[0].update(values)
     histograms[1].update(np.append(values, np.zeros(50_000)))
     assert entropy_threshold(histograms[0]) == entropy_threshold(histograms[1])
+
+
+def test_values_away_from_zero_are_not_clipped_to_the_smallest_of_them() -> None:
+    values, histogram = np.random.default_rng(0).normal(0.7, 0.15, 2000).clip(0.17), Histogram()
+    histogram.update(values)
+    assert (values <= entropy_threshold(histogram)).mean() > 0.99
