@@ -34,7 +34,7 @@ def store_integer_weights_(model: Any) -> tuple[str, ...]:
         rewrite.store_(node)
     for node in (*rewrite.of_kind("Gemm"), *rewrite.of_kind("Conv")):
         rewrite.store_bias_(node)
-    for kind in ("QuantizeLinear", "DequantizeLinear"):
+    for kind in ("Mul", "QuantizeLinear", "DequantizeLinear"):  # Mul: smoothed inputs
         rewrite.merge_equal_(kind)
     for node in rewrite.of_kind("MatMul"):
         rewrite.name_product_(node)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
@@ -32,6 +33,7 @@ class Structure:
         batch_norms: folded batch-norm -> its convolution.
         relus: ReLU -> the convolution that does it.
         shared: quantizer -> the one that does its work.
+        smoothed: Linear layers that multiply their input by factors of its channels.
     """
 
     scheme: QuantScheme
@@ -40,6 +42,7 @@ class Structure:
     batch_norms: dict[str, str]
     relus: dict[str, str]
     shared: dict[str, str]
+    smoothed: tuple[str, ...] = ()
 
 
 def structure_of(model: nn.Module) -> Structure:
@@ -53,6 +56,7 @@ def structure_of(model: nn.Module) -> Structure:
         batch_norms={name: module.into for name, module in modules if isinstance(module, FoldedBatchNorm)},
         relus={name: module.into for name, module in modules if isinstance(module, FoldedReLU)},
         shared={name: names[id(module.quantizer)] for name, module in modules if isinstance(module, Given)},
+        smoothed=tuple(name for name, twin in layers.items() if getattr(twin, "smooth", None) is not None),
     )
 
 
@@ -100,6 +104,8 @@ def rebuild_(model: nn.Module, structure: Structure, tensors: Mapping[str, Tenso
             fold_relu_(model, relu, convolution)
         for name, leader in structure.shared.items():
             share_(model, name, leader)
+        for name in structure.smoothed:
+            model.get_submodule(name).smooth = torch.ones(tensors[f"{name}.smooth"].shape)
         added = {name: tensors[name] for name in model.state_dict() if name not in plain}
         model.load_state_dict(added, strict=False)
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:

@@ -7,12 +7,13 @@ their input, and what a convolution has rounded is not rounded again for the nex
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 from torch import nn
 
 from hfcompress.models.fake_quant.batch_norm import FoldedReLU
 from hfcompress.models.fake_quant.dataflow import Dataflow, State, replace_
-from hfcompress.models.fake_quant.modules import Given, QuantConv2d
+from hfcompress.models.fake_quant.modules import Given, QuantConv2d, QuantLinear
 from hfcompress.models.fake_quant.quantizer import ActivationQuantizer
 
 _INPUT, _OUTPUT = ".input_quantizer", ".output_quantizer"
@@ -23,7 +24,7 @@ def link_(model: nn.Module, flow: Dataflow) -> None:
     for convolution, relu in flow.pairs(QuantConv2d, nn.ReLU):
         fold_relu_(model, relu.name, convolution.name)
     rounded = _outputs(flow)
-    seen: dict[tuple[State, ...], str] = {}
+    seen: dict[tuple[Any, ...], str] = {}
     for name, given in _inputs(flow).items():
         makers = {rounded.get(flow.source(state)) for state in given}
         maker = makers.pop() if len(makers) == 1 else None
@@ -49,11 +50,15 @@ def share_(model: nn.Module, name: str, leader: str) -> None:
     replace_(model, name, Given(quantizer, again=not leader.endswith(_OUTPUT)))
 
 
-def _inputs(flow: Dataflow) -> dict[str, list[State]]:
-    """Input quantizer -> what it was given in each call."""
-    found: dict[str, list[State]] = defaultdict(list)
+def _inputs(flow: Dataflow) -> dict[str, list[Any]]:
+    """Input quantizer -> what it was given in each call; of a smoothed layer, what was smoothed, and the factors."""
+    smoothed = {call.name: call.module.smooth for call in flow.calls if isinstance(call.module, QuantLinear)}
+    found: dict[str, list[Any]] = defaultdict(list)
     for call in flow.calls:
-        if call.name.endswith(_INPUT):
+        factors = smoothed.get(call.name)
+        if factors is not None:
+            found[call.name + _INPUT].append((*call.given, factors.cpu().numpy().tobytes()))
+        elif call.name.endswith(_INPUT) and smoothed.get(call.name.removesuffix(_INPUT)) is None:
             found[call.name].append(call.given)
     return found
 

@@ -40,8 +40,13 @@ class Given(nn.Module):
 
 
 class QuantLinear(nn.Linear):
-    """A Linear whose input and weight are rounded."""
+    """A Linear whose input and weight are rounded.
 
+    Attributes:
+        smooth: [in_features], what the input is multiplied by first (SmoothQuant, `models/smooth.py`); None: nothing.
+    """
+
+    smooth: Tensor | None
     input_quantizer: ActivationQuantizer | Given
     weight_quantizer: WeightQuantizer
     scheme: QuantScheme
@@ -49,12 +54,15 @@ class QuantLinear(nn.Linear):
     def adopt_(self, scheme: QuantScheme) -> None:
         """Give a module that became this class its quantizers."""
         self.scheme = scheme
+        self.register_buffer("smooth", None)
         self.input_quantizer = ActivationQuantizer(scheme.activations, scheme.learned)
         channels = self.out_features if scheme.weights.per_channel else 1
         self.weight_quantizer = WeightQuantizer(scheme.weights, channels, scheme.learned)
 
     def forward(self, input: Tensor) -> Tensor:  # the name that nn.Linear has
         """[..., in_features] to [..., out_features]."""
+        if self.smooth is not None:
+            input = input * self.smooth
         return F.linear(self.input_quantizer(input), self.weight_quantizer(self.weight), self.bias)
 
 
