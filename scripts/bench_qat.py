@@ -33,7 +33,7 @@ from transformers import Trainer, set_seed
 from hfcompress import QATArguments, QATTrainer
 from hfcompress.host import describe_host
 from hfcompress.models.selection import keep_layers
-from hfcompress.quantize.qat import fake_quantize_, quant_scheme
+from hfcompress.quantize.qat import fake_quantize_
 from hfcompress.quantize.targets import scheme_for
 from hfcompress.recipe.training_stages import QatConfig
 from hfcompress.training.answers import unlabelled_inputs_of
@@ -75,8 +75,8 @@ def measure(model: Any, rows: Dataset, config: QatConfig, steps: int, folder: Pa
     device = arguments_for(folder, steps).device
     rounded = copy.deepcopy(model).to(device)
     batch = unlabelled_inputs_of(rounded, as_tensors(list(rows.select(range(BATCH)))))
-    scheme = quant_scheme(config, scheme_for("auto", describe_host().flags))
-    fake_quantize_(rounded, config, scheme, [{name: value.to(device) for name, value in batch.items()}])
+    target = scheme_for("auto", describe_host().flags)
+    fake_quantize_(rounded, config, target, [{name: value.to(device) for name, value in batch.items()}])
     teacher = copy.deepcopy(model)
     ways: dict[str, Callable[[Dataset], list[float]]] = {
         "plain": lambda part: turn(Trainer, model, part, folder, steps),

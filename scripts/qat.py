@@ -25,7 +25,7 @@ from hfcompress.cli import training_script
 from hfcompress.cli.training_script import DataArguments, OneStage
 from hfcompress.host import describe_host
 from hfcompress.models.loading import load_model
-from hfcompress.quantize.qat import CalibrationRows, fake_quantize_, quant_scheme
+from hfcompress.quantize.qat import CalibrationRows, fake_quantize_
 from hfcompress.quantize.targets import scheme_for
 from hfcompress.recipe.recipe import SOURCE
 
@@ -70,7 +70,7 @@ def main() -> None:
         raise TypeError("the plan of this script has a stage that trains for INT8")
     models = {SOURCE: plan.source, **plan.outside}
     processor = plan.data.task.load_processor(plan.source.path)
-    scheme = quant_scheme(config, scheme_for(config.target, describe_host().flags))
+    target = scheme_for(config.target, describe_host().flags)
 
     def load(folder: Path) -> transformers.PreTrainedModel:
         return load_model(folder, plan.data.task.name, trust_remote_code=plan.source.trusted)
@@ -78,7 +78,7 @@ def main() -> None:
     def make_trainer() -> QATTrainer:
         aware = load(plan.source.path).to(arguments.device)
         rows = CalibrationRows(aware, plan.data, processor, config.calibration.samples, arguments.seed)
-        fake_quantize_(aware, config, scheme, rows)
+        fake_quantize_(aware, config, target, rows, arguments.seed)
         return QATTrainer(
             model=aware,
             teacher=[load(models[name].path) for name in plan.teachers_of("aware")],

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from hfcompress.artifact import Artifact
 from hfcompress.calibration.collectors import make_collector
-from hfcompress.errors import InputError, StageError
+from hfcompress.errors import InputError
 from hfcompress.host import describe_host
 from hfcompress.models.fake_quant.scheme import QuantScheme, TensorScheme
 from hfcompress.models.loading import load_model
 from hfcompress.quantize.rows import calibration_batches
 from hfcompress.quantize.targets import Scheme, scheme_for
-from hfcompress.recipe.quantization import SmoothQuantConfig
 from hfcompress.recipe.training_stages import QatConfig
 from hfcompress.stage import Inputs, Run
 from hfcompress.tasks.data import Data
@@ -39,24 +38,23 @@ def qat(config: QatConfig, inputs: Inputs, run: Run) -> Artifact:
     from hfcompress.training.qat_trainer import QATArguments, QATTrainer
 
     target = scheme_for(config.target, describe_host().flags)
-    layers: tuple[str, ...] = ()
+    said: dict[str, Any] = {"target": target.target, "reason": target.reason}
 
     def once(fields: dict[str, Any]) -> Artifact:
-        nonlocal layers
         processor = seeded_processor(inputs.source, run)
         arguments = arguments_for(run, fields, QATArguments)
         rows = run.data.prepared("train", processor, unlabeled=True)
         teacher = teacher_of(config, inputs, Taught(processor, len(rows), arguments), run)
         model = load_model(inputs.source.path, run.task, trust_remote_code=inputs.source.trusted).to(arguments.device)
         batches = CalibrationRows(model, run.data, processor, config.calibration.samples, run.seed)
-        layers = fake_quantize_(model, config, quant_scheme(config, target), batches)
+        said.update(fake_quantize_(model, config, target, batches, run.seed))
         return train(Lesson(model, rows, processor, teacher), arguments, run, QATTrainer)
 
     _check_rows(run)
     carry_code(inputs.source, run)
     made = within_memory(once, {"freeze_after": config.freeze_after, **config.trainer_fields()}, run)
-    logger.info("%s: %d layers trained for %s (%s)", run.name, len(layers), target.target, target.reason)
-    said = {"target": target.target, "reason": target.reason, "fake_quantized": list(layers)}
+    layers = len(said["fake_quantized"])
+    logger.info("%s: %d layers trained for %s (%s)", run.name, layers, target.target, target.reason)
     return replace(made, details={**(made.details or {}), **said})
 
 
@@ -66,32 +64,44 @@ def _check_rows(run: Run) -> None:
 
 
 def fake_quantize_(
-    model: PreTrainedModel, config: QatConfig, scheme: QuantScheme, batches: Iterable[Mapping[str, torch.Tensor]]
-) -> tuple[str, ...]:
-    """Make a model round as a scheme says, with ranges of some batches; gives the names of the layers that do.
+    model: PreTrainedModel,
+    config: QatConfig,
+    target: Scheme,
+    batches: Iterable[Mapping[str, torch.Tensor]],
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Make a model round as a target wants it, with ranges of some batches.
 
     Args:
         model: in floating point; changed in place.
         config: what is smoothed, skipped, and how ranges are found.
-        scheme: how tensors become integers.
+        target: what will serve.
         batches: what the model takes, on its device; gone through once for each thing that is looked for.
+        seed: of what SmoothQuant draws.
+
+    Returns:
+        What an artifact's manifest says of it: the layers that round, and what was smoothed.
 
     Raises:
         InputError: see `qat`.
     """
     from hfcompress.models.fake_quant import calibrate_, fold_batch_norm_, insert_fake_quant_
+    from hfcompress.models.smooth import grid_of, smooth_
 
+    scheme = quant_scheme(config, target)
     fold_batch_norm_(model)
+    layers = insert_fake_quant_(model, scheme, (*config.skip, *(() if target.tables else _tables(model))))
+    said: dict[str, Any] = {"fake_quantized": list(layers)}
     if config.smooth is not None:
-        _smooth_(model, config.smooth, batches)
-    layers = insert_fake_quant_(model, scheme, config.skip)
+        said["smooth"] = smooth_(model, batches, config.smooth.alpha, grid_of(scheme), seed=seed).details()
     calibrate_(model, batches, make_collector(config.calibration))
-    return layers
+    return said
 
 
-def _smooth_(model: PreTrainedModel, smooth: SmoothQuantConfig, batches: Iterable[Mapping[str, torch.Tensor]]) -> None:
-    """Move outliers of activations into weights, which changes no answer."""
-    raise StageError("SmoothQuant before training is being built; leave `smooth` out of the `qat` stage")
+def _tables(model: PreTrainedModel) -> list[str]:
+    from torch import nn
+
+    return [name for name, module in model.named_modules() if isinstance(module, nn.Embedding)]
 
 
 def quant_scheme(config: QatConfig, target: Scheme) -> QuantScheme:
