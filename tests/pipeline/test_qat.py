@@ -9,8 +9,10 @@ import numpy as np
 import onnxruntime
 import pyarrow.parquet as pq
 import pytest
+from transformers import AutoTokenizer
 
-from hfcompress.errors import ProviderError
+from hfcompress.errors import ModelError, ProviderError
+from hfcompress.models.loading import load_model, save_model
 from hfcompress.pipeline.plan import make_plan
 from hfcompress.pipeline.run import run_recipe
 from hfcompress.recipe import parse_recipe
