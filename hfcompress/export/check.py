@@ -59,20 +59,31 @@ def _difference(
     batch: Mapping[str, np.ndarray],
     tolerance: float,
 ) -> float:
-    shapes = {key: value.shape for key, value in batch.items() if key not in ("labels", "row_id")}
-    if name not in outputs:
-        raise NumericalMismatchError(f"the exported model gives no `{name}`, only {', '.join(outputs)}")
-    if outputs[name].shape != reference.shape:
-        raise NumericalMismatchError(
-            f"the exported model's `{name}` has shape {outputs[name].shape}, PyTorch's {reference.shape}, on {shapes}"
-        )
+    check_shape(name, reference, outputs, batch)
     with np.errstate(invalid="ignore"):  # infinity - infinity is NaN, which is refused
         apart = np.abs(outputs[name].astype(np.float64) - reference.astype(np.float64))
     if not np.isfinite(apart).all() or apart.max(initial=0.0) > tolerance:
         row = int(np.argmax(np.nan_to_num(apart, nan=np.inf).reshape(len(apart), -1).max(axis=1)))
         raise NumericalMismatchError(
             f"the exported model's `{name}` differs from PyTorch's by {apart.max():.3g} (tolerance {tolerance:g}) in "
-            f"row {int(batch['row_id'][row]) if 'row_id' in batch else row} of a batch {shapes}; try another `opset`, "
-            "or raise `tolerance` if your metric bears it"
+            f"row {int(batch['row_id'][row]) if 'row_id' in batch else row} of a batch {_shapes(batch)}; try another "
+            "`opset`, or raise `tolerance` if your metric bears it"
         )
     return float(apart.max(initial=0.0))
+
+
+def check_shape(
+    name: str, reference: np.ndarray, outputs: Mapping[str, np.ndarray], batch: Mapping[str, np.ndarray]
+) -> None:
+    """Raise `NumericalMismatchError` where an output is missing or has another shape than its reference."""
+    if name not in outputs:
+        raise NumericalMismatchError(f"the exported model gives no `{name}`, only {', '.join(outputs)}")
+    if outputs[name].shape != reference.shape:
+        raise NumericalMismatchError(
+            f"the exported model's `{name}` has shape {outputs[name].shape}, PyTorch's {reference.shape}, on "
+            f"{_shapes(batch)}"
+        )
+
+
+def _shapes(batch: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    return {key: value.shape for key, value in batch.items() if key not in ("labels", "row_id")}

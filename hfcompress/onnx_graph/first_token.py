@@ -17,6 +17,8 @@ import numpy as np
 
 #: Operators that treat every element on its own, with broadcasting.
 _POINTWISE = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "Sqrt", "Erf", "Tanh", "Sigmoid", "Relu", "Gelu", "Cast"})
+#: The same for a tensor with one scale.
+_ROUNDING = frozenset({"QuantizeLinear", "DequantizeLinear"})
 #: Operators that work along their last axis only.
 _LAST_AXIS = frozenset({"LayerNormalization", "Softmax"})
 
@@ -135,6 +137,8 @@ class _Rewrite:
             return None
         if node.op_type in _POINTWISE:
             return self._pointwise(node, axis, rank)
+        if node.op_type in _ROUNDING:
+            return {0: axis} if self.ranks[node.input[1]] == 0 else None
         if node.op_type in _LAST_AXIS:
             return {0: axis} if _attribute(node, "axis", -1) in (-1, rank - 1) and axis < rank - 1 else None
         if node.op_type == "MatMul":
@@ -184,20 +188,32 @@ class _Rewrite:
             self.nodes[index].input[1] = name
         after: dict[str, list[Any]] = defaultdict(list)
         for (tensor, axis), readers in self.slices.items():
-            sliced = self._slice_(tensor, axis)
-            after[tensor].append(sliced)
+            made = self._sliced(tensor, axis)
+            after[tensor] += made
             for use in readers:
-                self.nodes[use.node].input[use.place] = sliced.output[0]
+                self.nodes[use.node].input[use.place] = made[-1].output[0]
         ordered = [each for node in self.nodes for each in (node, *(s for name in node.output for s in after[name]))]
         alive = list(self._alive(ordered))
         del self.graph.node[:]
         self.graph.node.extend(alive)
         del self.graph.value_info[:]  # shapes of old
 
-    def _slice_(self, tensor: str, axis: int) -> Any:
+    def _sliced(self, tensor: str, axis: int) -> list[Any]:
+        """The nodes that give a slice of a tensor. Integers are cut before they are dequantized, so that the product
+        behind still sees where they come from."""
+        maker = self.nodes[self.maker[tensor]] if tensor in self.maker else None
+        if maker is None or maker.op_type != "DequantizeLinear" or self.ranks.get(maker.input[1]) != 0:
+            return [self._slice(tensor, axis)]
+        cut = self._slice(maker.input[0], axis, tensor)
+        again = type(maker).FromString(maker.SerializeToString())
+        again.input[0] = cut.output[0]
+        again.name = again.output[0] = f"{cut.name}_dequantized"
+        return [cut, again]
+
+    def _slice(self, tensor: str, axis: int, named_after: str | None = None) -> Any:
         from onnx import helper
 
-        name = f"{tensor}_first_token_{axis}"
+        name = f"{named_after or tensor}_first_token_{axis}"
         for part, value in (("starts", 0), ("ends", 1), ("axes", axis)):
             self._add_constant_(f"{name}_{part}", [value])
         inputs = [tensor, *(f"{name}_{part}" for part in ("starts", "ends", "axes"))]

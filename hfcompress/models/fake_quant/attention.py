@@ -24,6 +24,8 @@ from hfcompress.models.layers import architecture_of, layer_paths
 
 #: The name of the submodule that an attention is given.
 PRODUCTS = "attention_products"
+#: PyTorch's own, whatever an exporter puts in its place.
+_ATTEND = F.scaled_dot_product_attention
 _MATMULS = frozenset({torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm})
 
 
@@ -36,7 +38,7 @@ class AttentionProducts(nn.Module):
             ActivationQuantizer(scheme.activations, scheme.learned) for _ in range(4)
         )
 
-    def multiply(self, turn: int, product: Callable[..., Tensor], a: Tensor, b: Tensor) -> Tensor:
+    def forward(self, turn: int, product: Callable[..., Tensor], a: Tensor, b: Tensor) -> Tensor:
         """The product of an attention whose turn it is: 0 is queries by keys, 1 probabilities by values."""
         first, second = ((self.query, self.key), (self.probabilities, self.value))[turn]
         return product(first(a), second(b))
@@ -65,7 +67,7 @@ class _Rounded(TorchFunctionMode):
     ) -> Any:
         if func in _MATMULS and len(args) == 2:
             return self._multiply(func, *args)
-        if func is F.scaled_dot_product_attention:
+        if func is _ATTEND:
             return self._attend(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
@@ -73,7 +75,8 @@ class _Rounded(TorchFunctionMode):
         if self.turn > 1:
             raise self._refused()
         self.turn += 1
-        return self.products.multiply(self.turn - 1, product, a, b)
+        rounded: Tensor = self.products(self.turn - 1, product, a, b)
+        return rounded
 
     def _attend(
         self,
@@ -94,7 +97,9 @@ class _Rounded(TorchFunctionMode):
         if attn_mask is not None:
             whole = attn_mask.dtype == torch.bool
             scores = scores.masked_fill(~attn_mask, -torch.inf) if whole else scores + attn_mask
-        probabilities = F.dropout(scores.softmax(-1), dropout_p)
+        probabilities = scores.softmax(-1)
+        if dropout_p > 0:
+            probabilities = F.dropout(probabilities, dropout_p)
         return self._multiply(torch.matmul, probabilities, value)
 
     def check_done(self) -> None:

@@ -44,6 +44,12 @@ class Structure:
     shared: dict[str, str]
     smoothed: tuple[str, ...] = ()
 
+    @property
+    def planned(self) -> tuple[str, ...]:
+        """What should multiply or look up integers: layers, and the two products of each attention."""
+        products = (f"{name}.{product}" for name in self.attentions for product in ("query_key", "probabilities_value"))
+        return (*self.layers, *products)
+
 
 def structure_of(model: nn.Module) -> Structure:
     """The structure of a fake-quantized model."""

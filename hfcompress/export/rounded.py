@@ -1,0 +1,55 @@
+"""What a Q/DQ graph has to show: it decides as the fake-quantized model does, and each layer of the plan is integer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from hfcompress.artifact import Artifact
+from hfcompress.errors import StageError
+from hfcompress.export.agreement import compare_rounded, decision_of
+from hfcompress.models.fake_quant.folder import Structure
+from hfcompress.onnx_graph.placement import in_floating_point, placement
+from hfcompress.runtimes.onnxruntime import OnnxRuntime
+from hfcompress.runtimes.torch import TorchRuntime
+from hfcompress.stage import Run
+
+
+def prove_rounded(
+    source: Artifact, structure: Structure, graph: Path, run: Run, tolerance: float | None
+) -> dict[str, Any]:
+    """Compare a graph with its fake-quantized source on all validation rows, and look at it once it is optimized.
+
+    Returns:
+        The figures, for the manifest.
+
+    Raises:
+        StageError: a layer is no integer operator (named).
+        NumericalMismatchError: the answers differ; see `compare_rounded`.
+    """
+    placed = check_placement(graph, structure)
+    processor = run.data.task.load_processor(source.path)
+    split = "validation" if "validation" in run.data.rows.splits else next(iter(run.data.rows.splits))
+    batches = run.data.batches(run.data.prepared(split, processor), processor, run.data.task.predict_rows)
+    torch = TorchRuntime(source.path, run.task, trust_remote_code=source.trusted)
+    decision = decision_of(run.task, run.data.labels)
+    agreement = compare_rounded(torch, OnnxRuntime(graph), batches, decision, tolerance)
+    return {**agreement.details, "integer_layers": len(placed), "operators": dict(Counter(placed.values()))}
+
+
+def check_placement(graph: Path, structure: Structure) -> dict[str, str]:
+    """Layer -> its operator in the optimized graph, for every layer of the plan.
+
+    Raises:
+        StageError: names those that compute in floating point, with what they became.
+    """
+    placed = placement(graph, structure.planned)
+    left = in_floating_point(placed)
+    if left:
+        named = ", ".join(f"{name} ({kind})" for name, kind in left.items())
+        raise StageError(
+            f"{len(left)} of {len(placed)} layers did not become integer operators in ONNX Runtime: {named}; name them "
+            "in `skip` of the qat stage, so that training does not round what will not be rounded"
+        )
+    return placed
