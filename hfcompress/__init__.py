@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hfcompress.results import Results, read_results
     from hfcompress.runtimes.load import LoadedModel, load
     from hfcompress.training.arguments import DistillationArguments
+    from hfcompress.training.qat_trainer import QATArguments, QATTrainer
     from hfcompress.training.trainer import DistillationTrainer
 
 _PLACES = {
@@ -33,6 +34,8 @@ _PLACES = {
     "HfcompressError": "hfcompress.errors",
     "LoadedModel": "hfcompress.runtimes.load",
     "Options": "hfcompress.pipeline.build",
+    "QATArguments": "hfcompress.training.qat_trainer",
+    "QATTrainer": "hfcompress.training.qat_trainer",
     "Recipe": "hfcompress.recipe.recipe",
     "Results": "hfcompress.results",
     "Simulation": "hfcompress.quantize.simulation",
@@ -53,6 +56,8 @@ __all__ = [
     "HfcompressError",
     "LoadedModel",
     "Options",
+    "QATArguments",
+    "QATTrainer",
     "Recipe",
     "Results",
     "Simulation",

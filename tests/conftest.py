@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # Read when datasets and huggingface_hub are imported, so set before anything else.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -14,6 +16,12 @@ os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 import pytest
 
 from hfcompress.extras import is_installed
+from hfcompress.recipe.data import DataConfig
+from hfcompress.stage import Run
+from hfcompress.tasks import get_task
+from hfcompress.tasks.data import Data
+from hfcompress.tasks.dataset import load_rows
+from hfcompress.tasks.label_columns import labels_of_data
 from tests import int8_graphs, tiny
 
 
@@ -62,3 +70,30 @@ def saturating(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("saturating")
     fp32 = int8_graphs.export_bert(root, extreme=True)
     return {"fp32": fp32, "int8": int8_graphs.quantize_dynamically(fp32, root / "int8", "avx512_vnni")}
+
+
+@pytest.fixture(scope="session")
+def many_reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Enough rows to learn what is good and bad."""
+    return tiny.save_reviews(tmp_path_factory.mktemp("data") / "many", train=384, validation=128, test=16)
+
+
+@pytest.fixture(scope="session")
+def data(many_reviews: Path) -> Data:
+    """The splits `train` and `validation` of `many_reviews` with their labels."""
+    splits = {"train": "train", "validation": "validation"}
+    rows = load_rows(DataConfig(path=str(many_reviews), splits=splits, max_length=32), "text-classification", 0)
+    return Data(get_task("text-classification"), rows, labels_of_data(rows.splits["train"], "labels"), 32)
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, data: Data) -> Callable[..., Run]:
+    """A run of one stage over `data`, as the pipeline builds it, into folders of its own."""
+
+    def make(name: str, **changes: Any) -> Run:
+        folders = {"out": tmp_path / name / "out", "work": tmp_path / name / "work"}
+        for folder in folders.values():
+            folder.mkdir(parents=True, exist_ok=True)
+        return Run(**{"name": name, "data": data, "seed": 0, **folders, **changes})
+
+    return make

@@ -117,10 +117,10 @@ def _rise(gate: Gate, against: str, metric: str, evidence: Evidence) -> float:
 
 
 def _default_gates(recipe: Recipe, evidence: Evidence) -> Iterator[GateResult]:
-    """INT8 that is slower than its own source on this host is no gain."""
-    for name, stage in recipe.stages.items():
-        source = recipe.source_of(name)
-        if stage.quantize is None or stage.quantize.allow_slower or not {name, source} <= set(evidence.timings):
+    """INT8 that is slower than the same model in floating point on this host is no gain."""
+    for name in recipe.stages:
+        source = floating_point_of(recipe, name)
+        if source is None or not {name, source} <= set(evidence.timings):
             continue
         ratio = speedup_over(evidence.timings[source], evidence.timings[name], evidence.seed).value
         yield GateResult(
@@ -131,6 +131,23 @@ def _default_gates(recipe: Recipe, evidence: Evidence) -> Iterator[GateResult]:
             value=ratio,
             passed=ratio >= 1,
         )
+
+
+def floating_point_of(recipe: Recipe, artifact: str) -> str | None:
+    """What INT8 must not be slower than; None for what is not INT8, and where the recipe allows it.
+
+    Of a `quantize` stage: its source. Of an export of a `qat` stage: an export of what that stage was given, so that
+    one runtime is compared with itself; where the recipe has none, what the stage was given, in PyTorch.
+    """
+    stage, source = recipe.stages[artifact], recipe.source_of(artifact)
+    if stage.quantize is not None:
+        return None if stage.quantize.allow_slower else source
+    trained = recipe.stages[source].qat if source in recipe.stages else None
+    if stage.export is None or trained is None or trained.allow_slower:
+        return None
+    given = recipe.source_of(source)
+    exports = [name for name, other in recipe.stages.items() if other.export and recipe.source_of(name) == given]
+    return exports[0] if exports else given
 
 
 def unpublishable(recipe: Recipe, gates: Sequence[GateResult]) -> set[str]:

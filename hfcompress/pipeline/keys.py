@@ -13,8 +13,9 @@ from hfcompress.distributed.world import world_size
 from hfcompress.host import describe_host
 from hfcompress.pipeline.dispatch import code_of
 from hfcompress.recipe.data import Split
+from hfcompress.recipe.quantization import Target
 from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
-from hfcompress.recipe.training_stages import DistillConfig
+from hfcompress.recipe.training_stages import QatConfig, TaughtConfig
 from hfcompress.tasks.data import Data
 from hfcompress.training.precision import training_dtype
 
@@ -68,7 +69,7 @@ def _data_read(config: StageConfig, data: Data) -> dict[str, Any]:
     splits: tuple[Split, ...] = ("validation",) if isinstance(config, ExportConfig) else ("train",)
     if _evaluates(config):
         splits = ("train", "validation")
-    unlabeled = ("unlabeled",) if isinstance(config, DistillConfig) else ()
+    unlabeled = ("unlabeled",) if isinstance(config, TaughtConfig) else ()
     return data.identity(*splits, *unlabeled)
 
 
@@ -79,13 +80,18 @@ def _evaluates(config: StageConfig) -> bool:
 
 def _machine(config: StageConfig) -> dict[str, Any]:
     """What of this machine decides the result: world size, effective batch and dtype of training, the CPU of INT8."""
-    if isinstance(config, QuantizeConfig):
-        from hfcompress.quantize.targets import scheme_for
-
-        return {"target": scheme_for(config.target, describe_host().flags).target}
     if isinstance(config, ExportConfig):
         return {}
+    if isinstance(config, QuantizeConfig):
+        return _served_by(config.target)
     training = config.training
     world = world_size()
     rows = training.get("per_device_train_batch_size", 8) * training.get("gradient_accumulation_steps", 1)
-    return {"world_size": world, "effective_batch": rows * world, "dtype": training_dtype(training)}
+    trained_on = {"world_size": world, "effective_batch": rows * world, "dtype": training_dtype(training)}
+    return {**trained_on, **(_served_by(config.target) if isinstance(config, QatConfig) else {})}
+
+
+def _served_by(target: Target) -> dict[str, Any]:
+    from hfcompress.quantize.targets import scheme_for
+
+    return {"target": scheme_for(target, describe_host().flags).target}

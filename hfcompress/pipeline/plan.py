@@ -11,6 +11,7 @@ from hfcompress.artifact import Artifact, digest_of, model_bytes
 from hfcompress.errors import DataError, InputError, ModelError
 from hfcompress.extras import require
 from hfcompress.host import describe_host
+from hfcompress.models.fake_quant.folder import read_structure
 from hfcompress.models.folder import check_safe, files_of, read_config, resolve, task_of
 from hfcompress.pipeline.dispatch import code_of
 from hfcompress.pipeline.students import check_students, student_bytes
@@ -22,7 +23,7 @@ from hfcompress.recipe.recipe import SOURCE, Recipe
 from hfcompress.recipe.schema import ModelRef
 from hfcompress.recipe.stages import QuantizeConfig
 from hfcompress.recipe.tasks import Metric
-from hfcompress.recipe.training_stages import DistillConfig
+from hfcompress.recipe.training_stages import QatConfig, TaughtConfig
 from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import load_rows
@@ -97,8 +98,8 @@ def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
         extra = code_of(stage.config).extra
         if extra is not None:
             require(extra, f"the stage `{name}` ({stage.verb})")
-        if stage.quantize is not None:
-            _check_target(name, stage.quantize)
+        if isinstance(stage.config, QuantizeConfig | QatConfig):
+            _check_target(name, stage.config)
     source = resolve(recipe.model)
     check_safe(source, trust_remote_code=trust_remote_code)
     outside = _outside(recipe, trust_remote_code)
@@ -118,13 +119,14 @@ def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
         measures_source=measures_source,
     )
     _check_heads(plan)
+    _check_floating_point(plan)
     task.load_processor(source)  # refuses a folder without one
     check_students(plan)
     _check_teachers(plan)
     return plan
 
 
-def _check_target(stage: str, config: QuantizeConfig) -> None:
+def _check_target(stage: str, config: QuantizeConfig | QatConfig) -> None:
     scheme = scheme_for(config.target, describe_host().flags)
     try:
         if config.calibration is None:
@@ -160,6 +162,18 @@ def _labels(recipe: Recipe, source: Path, splits: Mapping[Split, Dataset]) -> tu
     if all(recipe.stages[name].finetune is not None for name in users):
         return found, False
     raise DataError(f"{where} {misfit(found, known, recipe.model.id)}, or begin with a `finetune` stage")
+
+
+def _check_floating_point(plan: Plan) -> None:
+    """Of models from outside; those of stages are known from the recipe."""
+    folders = {SOURCE: plan.source.path, **{name: artifact.path for name, artifact in plan.outside.items()}}
+    for name in plan.order:
+        start = plan.student_of(name) or plan.recipe.source_of(name)
+        if start in folders and not plan.recipe.stages[name].config.takes_int8 and read_structure(folders[start]):
+            raise ModelError(
+                f"stages.{name} takes a model in floating point, but {folders[start]} is fake-quantized already; give "
+                "the model that it was made from"
+            )
 
 
 def _check_metrics(recipe: Recipe, data: Data) -> None:
@@ -234,8 +248,8 @@ def _check_outside_teacher(plan: Plan, stage: str, teacher: str) -> None:
 def _can_be_cached(plan: Plan, stage: str) -> bool:
     """Whether what a teacher says of rows can be kept, so that it may read them with a tokenizer of its own."""
     config = plan.recipe.stages[stage].config
-    looks_inside = isinstance(config, DistillConfig) and set(config.parts()) & set(LOOK_INSIDE)
-    asked = isinstance(config, DistillConfig) and config.teacher_cache != "off"
+    looks_inside = isinstance(config, TaughtConfig) and set(config.parts()) & set(LOOK_INSIDE)
+    asked = isinstance(config, TaughtConfig) and config.teacher_cache != "off"
     return plan.data.task.answers_rows and asked and not looks_inside
 
 

@@ -54,7 +54,7 @@ class DataConfig(SourceConfig):
         splits: role to the dataset's own split name. `train` is needed by training stages only.
         limit: most rows taken of a split, chosen by the recipe's seed.
         max_length: tokens after which text is cut.
-        unlabeled: further rows for stages that distil.
+        unlabeled: further rows for stages that learn from a teacher.
     """
 
     splits: dict[Split, str] = Field(default_factory=_same_names, min_length=1)

@@ -70,6 +70,7 @@ def graph_faults(recipe: Outline) -> Iterator[Fault]:
     for stage in recipe.stages.values():
         yield from _name_faults(recipe, stage)
         yield from _format_faults(recipe, stage)
+        yield from _int8_faults(recipe, stage)
     yield from _cycles(recipe)
 
 
@@ -110,6 +111,20 @@ def _format_faults(recipe: Outline, stage: StageOutline) -> Iterator[Fault]:
         if given is not None and given not in wanted:
             way_out = f"name {fitting}" if fitting else ""
             yield Fault(model.loc, _misfit(wanted, model.name, given, way_out))
+
+
+def _int8_faults(recipe: Outline, stage: StageOutline) -> Iterator[Fault]:
+    """What trains or quantizes begins with floating point; a model trained for INT8 may teach all the same."""
+    if stage.config is None or stage.config.takes_int8:
+        return
+    starts = [Named(("stages", stage.name), stage.source)] if stage.source else []
+    starts += [model for model in stage.models if model.loc[3:4] == ("student",) and not model.pinned]
+    for start in starts:
+        if recipe.format_of(start.name) in stage.config.consumes and recipe.is_int8(start.name):
+            others = recipe.giving(stage.config.consumes, before=stage.name)
+            fitting = listed((name for name in others if not recipe.is_int8(name)), "or")
+            what = f"takes a model in floating point, but `{start.name}` is made for INT8"
+            yield Fault(start.loc, f"{what}; name {fitting}" if fitting else what)
 
 
 def _misfit(wanted: frozenset[Format], artifact: str | None, given: Format, way_out: str) -> str:

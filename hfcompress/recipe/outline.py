@@ -80,6 +80,17 @@ class Outline:
         stage = self.stages.get(artifact) if artifact is not None else None
         return stage.config.produces if stage and stage.config else None
 
+    def is_int8(self, artifact: str | None) -> bool:
+        """Whether an artifact is INT8, or trained for it; False when that cannot be told."""
+        seen: set[str] = set()
+        while artifact is not None and artifact in self.stages and artifact not in seen:
+            seen.add(artifact)
+            stage = self.stages[artifact]
+            if stage.config is None or stage.config.gives_int8:
+                return stage.config is not None
+            artifact = stage.source if stage.config.takes_int8 else None
+        return False
+
     def giving(self, formats: frozenset[Format], before: str) -> list[str]:
         """The artifacts of these formats that the recipe names before a stage."""
         names = [SOURCE, *takewhile(lambda name: name != before, self.stages)]

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from hfcompress.recipe.data import BenchmarkConfig, DataConfig, EvaluateConfig, Split
 from hfcompress.recipe.faults import Fault, Loc, did_you_mean, listed, show
 from hfcompress.recipe.outline import Outline, StageOutline, items, mapping, text
+from hfcompress.recipe.stages import VERB_CONFIGS
 from hfcompress.recipe.tasks import LESS_IS_BETTER, Metric, TaskLanguage
 
 #: Bounds that compare an artifact with another one.
@@ -56,8 +57,10 @@ def _unlabeled_faults(recipe: Outline, language: TaskLanguage) -> Iterator[Fault
     if not language.labels:
         yield Fault(loc, f"{recipe.raw['task']} learns from rows without labels; put these rows into data.path")
         return
-    if not any(stage.verb == "distill" for stage in recipe.stages.values()):
-        yield Fault(loc, "is read by `distill` stages, and this recipe has none; remove it, or add such a stage")
+    taught = [verb for verb, config in VERB_CONFIGS.items() if config.learns_from_source]
+    if not any(stage.verb in taught for stage in recipe.stages.values()):
+        readers = listed(taught, "and")
+        yield Fault(loc, f"is read by {readers} stages, and this recipe has none; remove it, or add such a stage")
     named = mapping(recipe.block("data").get("columns"))
     roles = [role for role in (*language.required, *language.optional) if role not in language.labels]
     for role in mapping(mapping(unlabeled).get("columns")):

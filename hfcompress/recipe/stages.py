@@ -28,6 +28,7 @@ class ExportConfig(VerbConfig):
 
     consumes: ClassVar[frozenset[Format]] = frozenset({"torch"})
     produces: ClassVar[Format] = "onnx"
+    takes_int8: ClassVar[bool] = True
 
     opset: Annotated[int, Field(ge=13)] | None = None
     tolerance: PositiveFloat = 1e-3
@@ -49,6 +50,7 @@ class QuantizeConfig(VerbConfig):
 
     consumes: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
+    gives_int8: ClassVar[bool] = True
 
     target: Target = "auto"
     per_channel: bool = True

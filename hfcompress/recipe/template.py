@@ -53,10 +53,22 @@ stages:
       kl_weight: 0.9  # weight of the teacher's answers ...
       label_weight: 0.1  # ... and of the labels
       training: {{num_train_epochs: 3, learning_rate: 1.0e-4}}
+  student-qat:  # trains the student for INT8; where INT8 after training loses too much
+    from: student
+    qat:
+      teacher: [teacher]  # without this line, `from`
+      training: {{num_train_epochs: 1, learning_rate: 5.0e-5}}
   onnx:
+    from: student
     export: {{}}  # fails when ONNX Runtime and PyTorch answer differently
   int8:
     quantize: {{per_channel: true}}  # dynamic INT8; per channel is more accurate, per tensor often faster
+  int8-static:
+    from: onnx
+    quantize: {{calibration: {{method: minmax, samples: 256}}}}  # rows of the training split
+  int8-qat:
+    from: student-qat
+    export: {{}}  # INT8 already
 
 benchmark:
   batch: [1, 32]

@@ -57,6 +57,11 @@ class TaughtConfig(VerbConfig, DistillationObjectives):
     teacher_cache_top_k: PositiveInt | None = None
     training: Training = Field(default_factory=dict)
 
+    def trainer_fields(self) -> dict[str, Any]:
+        """What the arguments of its trainer are given: the objectives, and what `training` says."""
+        objectives = self.model_dump(include=set(DistillationObjectives.model_fields), exclude_none=True)
+        return {**objectives, **self.training}
+
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         if not self.parts():
@@ -119,7 +124,10 @@ class QatConfig(TaughtConfig):
         attention_products: also round the factors of the two products of activations in each attention.
         smooth: move outliers into weights first.
         skip: names of layers that stay in floating point, with `*` as in file names.
+        allow_slower: do not fail when its export is slower on this host than the same model in floating point.
     """
+
+    gives_int8: ClassVar[bool] = True
 
     target: Target = "auto"
     per_channel: bool = True
@@ -129,3 +137,4 @@ class QatConfig(TaughtConfig):
     attention_products: bool = False
     smooth: Smooth | None = None
     skip: tuple[str, ...] = ()
+    allow_slower: bool = False

@@ -20,12 +20,16 @@ class VerbConfig(Schema):
         produces: format of the artifact that it makes.
         trains: whether it trains a model, on the training split, in every process of a run.
         learns_from_source: whether its source is its teacher when no teacher is named.
+        takes_int8: whether what it transforms may be INT8 already, or trained for it.
+        gives_int8: whether what it makes is INT8, or trained for it.
     """
 
     consumes: ClassVar[frozenset[Format]]
     produces: ClassVar[Format]
     trains: ClassVar[bool] = False
     learns_from_source: ClassVar[bool] = False
+    takes_int8: ClassVar[bool] = False
+    gives_int8: ClassVar[bool] = False
 
     @property
     def teachers(self) -> tuple[ModelRef, ...]:

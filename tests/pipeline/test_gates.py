@@ -103,6 +103,29 @@ def test_int8_that_is_slower_than_its_source_fails_unless_that_is_allowed() -> N
     assert judge(recipe(stages=allowed), evidence(**speeds)) == []
 
 
+TRAINED: dict[str, Any] = {
+    "teacher": {"finetune": {}},
+    "aware": {"qat": {}},
+    "onnx": {"from": "teacher", "export": {}},
+    "int8": {"from": "aware", "export": {}},
+}
+
+
+def test_int8_that_was_trained_for_is_compared_with_the_export_of_what_it_was_trained_from() -> None:
+    speeds = {"teacher": timings([9.0] * 3), "onnx": timings([2.0] * 3), "int8": timings([1.0] * 3)}
+    judged = only(judge(recipe(stages=TRAINED), evidence(**speeds)), "not_slower")
+    assert (judged.artifact, judged.name, judged.value) == ("int8", "not slower than onnx", 2.0)
+    allowed = {**TRAINED, "aware": {"qat": {"allow_slower": True}}}
+    assert judge(recipe(stages=allowed), evidence(**speeds)) == []
+
+
+def test_without_such_an_export_it_is_compared_with_what_it_was_trained_from_in_pytorch() -> None:
+    alone = {name: stage for name, stage in TRAINED.items() if name != "onnx"}
+    speeds = {"teacher": timings([1.0] * 3), "aware": timings([9.0] * 3), "int8": timings([2.0] * 3)}
+    judged = only(judge(recipe(stages=alone), evidence(**speeds)), "not_slower")
+    assert (judged.name, judged.value, judged.passed) == ("not slower than teacher", 0.5, False)
+
+
 def test_without_timings_only_accuracy_and_size_are_judged() -> None:
     gate = {"artifact": "int8", "max_drop": {"accuracy": 0.1}, "max_size_mb": 50, "min_speedup": 2, "max_p99_ms": 1}
     assert {judged.kind for judged in judge(recipe(gate), evidence())} == {"max_drop", "max_size_mb"}

@@ -13,7 +13,7 @@ from hfcompress.recipe.data import DataConfig
 from hfcompress.recipe.quantization import Calibration, Fallback
 from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
 from hfcompress.recipe.student import StudentConfig
-from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig
+from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig, QatConfig
 from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import load_rows
@@ -44,6 +44,8 @@ def test_equal_input_gives_an_equal_key(data: Data) -> None:
         DistillConfig(),
         DistillConfig(temperature=3),
         DistillConfig(student=StudentConfig(keep_layers=(0, 1))),
+        QatConfig(),
+        QatConfig(teacher=({"id": "other"},), freeze_after=0.5),
         DistillConfig(student=StudentConfig(config={"hidden_size": 16})),
         ExportConfig(),
         QuantizeConfig(),
@@ -88,14 +90,17 @@ def test_validation_rows_count_for_training_only_when_it_evaluates(data: Data, t
     assert key(evaluating, other) != key(evaluating, data)
 
 
-def test_the_cpu_counts_where_the_target_is_this_host(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = key(QuantizeConfig(), data)
+@pytest.mark.parametrize("kind", [QuantizeConfig, QatConfig])
+def test_the_cpu_counts_where_the_target_is_this_host(
+    kind: type[QuantizeConfig | QatConfig], data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = key(kind(), data)
     vnni = keys.describe_host().model_copy(update={"flags": {"avx2": True, "avx512f": True, "avx512_vnni": True}})
     avx2 = keys.describe_host().model_copy(update={"flags": {"avx2": True}})
     found = []
     for host in (vnni, avx2):
         monkeypatch.setattr(keys, "describe_host", lambda host=host: host)
-        found.append((key(QuantizeConfig(), data), key(QuantizeConfig(target="arm64"), data)))
+        found.append((key(kind(), data), key(kind(target="arm64"), data)))
     assert found[0][0] != found[1][0]
     assert found[0][1] == found[1][1]
     assert here in (found[0][0], found[1][0])
@@ -119,10 +124,6 @@ def test_the_students_checkpoint_counts_by_its_digest_and_not_by_its_name(data: 
     assert len({key(here, data, inputs=inputs) for inputs in (INPUTS, *digests)}) == 3
 
 
-def test_allowing_a_slower_int8_changes_its_gate_and_not_its_graph(data: Data) -> None:
-    assert key(QuantizeConfig(allow_slower=True), data) == key(QuantizeConfig(), data)
-
-
 def test_a_fallback_reads_the_validation_rows_and_no_others(data: Data, tmp_path: Path) -> None:
     plain, searching = QuantizeConfig(), QuantizeConfig(fallback=Fallback(max_drop={"accuracy": 0.01}))
     for changed, same in (({"validation": 31}, False), ({"test": 31}, True), ({"train": 31}, True)):
@@ -143,3 +144,10 @@ def test_a_calibration_reads_the_training_rows(data: Data, reviews: Path, tmp_pa
     assert key(static, replace(data, rows=rows["validation"])) == key(static, data)
     assert key(static, data, seed=1) != key(static, data)
     assert len({key(QuantizeConfig(calibration=Calibration(samples=n)), data) for n in (1, 2)}) == 2
+
+
+@pytest.mark.parametrize("kind", [QuantizeConfig, QatConfig])
+def test_allowing_a_slower_int8_changes_its_gate_and_not_its_graph(
+    kind: type[QuantizeConfig | QatConfig], data: Data
+) -> None:
+    assert key(kind(allow_slower=True), data) == key(kind(), data)

@@ -20,7 +20,7 @@ def test_a_place_of_free_names_or_of_no_keys_has_none() -> None:
 
 
 def test_a_key_one_level_too_high_is_found_below() -> None:
-    assert places_below(("stages", "x"), "temperature") == ("distill",)
+    assert places_below(("stages", "x"), "temperature") == ("distill", "qat")
     assert places_below((), "path") == ("data",)
 
 

@@ -24,6 +24,7 @@ def with_stages(example: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str,
 TRAIN: dict[str, Any] = {"finetune": {}}
 EXPORT: dict[str, Any] = {"export": {}}
 QUANTIZE: dict[str, Any] = {"quantize": {}}
+QAT: dict[str, Any] = {"qat": {}}
 
 
 @pytest.mark.parametrize(
@@ -182,3 +183,39 @@ def test_each_stage_comes_after_what_it_is_made_from(data: st.DataObject) -> Non
     order = stage_order(recipe)
     assert sorted(order) == names
     assert all(sources[name] == SOURCE or order.index(sources[name]) < order.index(name) for name in names)
+
+
+_INT8 = "takes a model in floating point, but"
+
+
+@pytest.mark.parametrize(
+    "stages, lines",
+    [
+        ({"a": QAT, "b": QAT}, [f"stages.b: {_INT8} `a` is made for INT8; name `source`"]),
+        ({"a": TRAIN, "b": QAT, "c": TRAIN}, [f"stages.c: {_INT8} `b` is made for INT8; name `source` or `a`"]),
+        (
+            {"a": TRAIN, "b": QAT, "c": {"from": "a", "distill": {"student": {"model": "b"}}}},
+            [f"stages.c.distill.student.model: {_INT8} `b` is made for INT8; name `source` or `a`"],
+        ),
+        (
+            {"a": QAT, "onnx": EXPORT, "int8": QUANTIZE},
+            [f"stages.int8: {_INT8} `onnx` is made for INT8"],
+        ),
+        (
+            {"onnx": EXPORT, "a": QUANTIZE, "b": QUANTIZE},
+            [f"stages.b: {_INT8} `a` is made for INT8; name `onnx`"],
+        ),
+    ],
+)
+def test_what_trains_or_quantizes_begins_with_floating_point(
+    stages: dict[str, Any], lines: list[str], with_stages: Callable[[dict[str, Any]], dict[str, Any]], faults: Faults
+) -> None:
+    assert faults(with_stages(stages)) == lines
+
+
+def test_a_model_that_was_trained_for_int8_may_teach(
+    with_stages: Callable[[dict[str, Any]], dict[str, Any]],
+) -> None:
+    stages = {"a": QAT, "onnx": EXPORT, "b": {"from": "source", "distill": {"teacher": "a"}}}
+    recipe = parse_recipe(with_stages(stages))
+    assert inputs_of(recipe, "b").teachers == ("a",)

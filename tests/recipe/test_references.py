@@ -175,7 +175,8 @@ def test_unlabelled_rows_need_a_stage_that_distils(example: dict[str, Any], faul
     example["stages"] = {"teacher": example["stages"]["teacher"]}
     example["gates"] = []
     assert faults(example) == [
-        "data.unlabeled: is read by `distill` stages, and this recipe has none; remove it, or add such a stage"
+        "data.unlabeled: is read by `distill` and `qat` stages, and this recipe has none; "
+        "remove it, or add such a stage"
     ]
 
 

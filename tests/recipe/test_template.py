@@ -16,7 +16,9 @@ def test_a_start_of_a_recipe_is_valid_and_shows_every_verb(task: TaskName) -> No
     assert recipe.name == "some-model-v2"
     assert recipe.model.id == "org/Some_Model.v2"
     assert recipe.task == task
-    assert tuple(stage.verb for stage in recipe.stages.values()) == VERBS
+    assert tuple(dict.fromkeys(stage.verb for stage in recipe.stages.values())) == VERBS
+    quantized = [stage.quantize for stage in recipe.stages.values() if stage.quantize]
+    assert {config.calibration is None for config in quantized} == {True, False}, "dynamic and static"
     assert recipe.gates
     assert set(recipe.data.columns) == {*TASKS[task].required, *TASKS[task].evaluated}
     assert all(len(line) <= 125 for line in text.splitlines())

@@ -15,7 +15,7 @@ from hfcompress.pipeline.keys import stage_key
 from hfcompress.recipe.data import UnlabeledConfig
 from hfcompress.recipe.stages import ExportConfig
 from hfcompress.recipe.tasks import TaskName
-from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig
+from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig, QatConfig
 from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import Rows
@@ -147,9 +147,10 @@ def test_pairs_need_pairs(load: Load, tmp_path: Path) -> None:
         load(pairs, columns=columns, unlabeled=unlabeled(tmp_path))
 
 
-def test_they_count_for_stages_that_distil_alone(load: Load, tmp_path: Path) -> None:
+def test_they_count_for_stages_that_learn_from_a_teacher_alone(load: Load, tmp_path: Path) -> None:
     data = with_unlabeled(load, tmp_path, LABELLED["one class"])
     other = with_unlabeled(load, tmp_path / "other", LABELLED["one class"], limit=1)
     inputs = {"source": "0" * 64}
-    for config, differs in ((DistillConfig(), True), (FinetuneConfig(), False), (ExportConfig(), False)):
+    read = ((DistillConfig(), True), (QatConfig(), True), (FinetuneConfig(), False), (ExportConfig(), False))
+    for config, differs in read:
         assert (stage_key(config, data, 0, inputs) != stage_key(config, other, 0, inputs)) is differs

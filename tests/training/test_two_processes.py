@@ -14,14 +14,14 @@ import pytest
 import torch
 
 from hfcompress.training.checkpoints import MANIFEST, verify
-from tests.training import two_processes
+from tests.training import two_processes, two_processes_qat
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 
-def run_both(folder: Path) -> list[dict[str, Any]]:
-    """Run the script as ranks 0 and 1 of a gloo world, and give what each reports."""
+def run_both(folder: Path, script: str = "two_processes.py") -> list[dict[str, Any]]:
+    """Run a script as ranks 0 and 1 of a gloo world, and give what each reports."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -29,7 +29,7 @@ def run_both(folder: Path) -> list[dict[str, Any]]:
     processes = []
     for rank in ("0", "1"):
         environment = os.environ | common | {"RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, str(HERE / "two_processes.py"), str(folder)]
+        command = [sys.executable, str(HERE / script), str(folder)]
         with (folder / f"rank{rank}.log").open("w") as log:
             processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
     try:
@@ -68,3 +68,24 @@ def test_two_processes_train_as_one_with_batches_twice_as_large(tmp_path: Path) 
         assert verify(checkpoint) is None
         files = json.loads((checkpoint / MANIFEST).read_text())["files"]
         assert {"rng_state_0.pth", "rng_state_1.pth"} <= set(files)
+
+
+@pytest.mark.slow
+def test_two_processes_train_for_int8_with_equal_scales_and_resume_exactly(tmp_path: Path) -> None:
+    first, second = run_both(tmp_path, "two_processes_qat.py")
+    assert (first["world"], second["world"]) == (2, 2)
+    for name in ("learned", "followed"):
+        ours, theirs = first[name], second[name]
+        # Every average was handed over by the first process before the last step, in which scales were frozen.
+        assert ours["state"] == theirs["state"]
+        assert ours["moved"] > 0.5
+        assert ours["stayed"]
+        assert ours["checkpoint"] == "checkpoint-6"
+        assert (ours["resumed_bit_equal"], theirs["resumed_bit_equal"]) == (True, True)
+
+    one = two_processes_qat.training(tmp_path / "one", 8, learned=True)
+    one.train()
+    expected = two_processes.logged(one, "loss")
+    assert first["learned"]["losses"][0] == pytest.approx(expected[0], abs=2e-4)
+    # Later on, sums in another order send some values to the next integer.
+    assert first["learned"]["losses"] == pytest.approx(expected, rel=0.03)

@@ -17,6 +17,9 @@ from transformers import (
     TrainerCallback,
 )
 
+from hfcompress.calibration.collectors import MinMaxCollector
+from hfcompress.models.fake_quant import QuantScheme, TensorScheme, calibrate_, insert_fake_quant_
+from hfcompress.training.answers import unlabelled_inputs_of
 from hfcompress.training.arguments import DistillationArguments
 from hfcompress.training.trainer import DistillationTrainer
 
@@ -71,6 +74,15 @@ def sentence_pairs(rows: int, seed: int = 0) -> Dataset:
         columns["length"].append(length)
         columns["row_id"].append(1000 + row)
     return Dataset.from_dict(columns)
+
+
+def rounded(model: Any, *, learned: bool = True) -> Any:
+    """The model, fake-quantized and calibrated on 16 sentence pairs."""
+    weights, activations = TensorScheme(True, True, True), TensorScheme(False, False, False)
+    insert_fake_quant_(model, QuantScheme(weights, activations, learned))
+    batch = collate(list(sentence_pairs(16, seed=9)))
+    calibrate_(model, [unlabelled_inputs_of(model, batch)], MinMaxCollector)
+    return model
 
 
 def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:

@@ -62,7 +62,8 @@ class _LearnedStepSize(torch.autograd.Function):
         step = scale.clamp_min(SMALLEST_SCALE)
         # In half precision the integers themselves would be rounded.
         quantized = fake_quantize(x.float(), step, zero_point, quant_min, quant_max)
-        ctx.save_for_backward(x, quantized, step, zero_point)
+        # A scale that follows what it sees may have moved on by the backward pass, where a layer is used twice.
+        ctx.save_for_backward(x, quantized, step, zero_point.clone())
         ctx.range, ctx.gradient_scale = (quant_min, quant_max), gradient_scale
         return quantized.to(x.dtype)
 

@@ -191,7 +191,17 @@ class ActivationQuantizer(FakeQuantize):
             case "quantizing":
                 if self.follows:
                     self._follow_(x.detach())
-                return self.rounded(x, x.numel() // max(len(x), 1))
+                return self._rounded(x)
+
+    def again(self, x: Tensor) -> Tensor:
+        """`forward` of values that were given to it before: its range has seen them."""
+        match self.phase:
+            case "observing":
+                return x
+            case "quantizing":
+                return self._rounded(x)
+            case _:
+                return self.forward(x)
 
     def set_range_(self, low: Tensor, high: Tensor) -> None:
         """See `FakeQuantize.set_range_`; a moving average goes on from here."""
@@ -199,6 +209,9 @@ class ActivationQuantizer(FakeQuantize):
         if not self.learned:
             self.low.copy_(low)
             self.high.copy_(high)
+
+    def _rounded(self, x: Tensor) -> Tensor:
+        return self.rounded(x, x.numel() // max(len(x), 1))
 
     def _follow_(self, x: Tensor) -> None:
         ends = (x.amin().view(1).float(), x.amax().view(1).float())

@@ -12,7 +12,6 @@ from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassificat
 
 from hfcompress.artifact import Artifact
 from hfcompress.distill.stage import distill
-from hfcompress.distill.teacher_cache import cached_teacher, what_to_keep
 from hfcompress.errors import InputError
 from hfcompress.models.loading import load_model
 from hfcompress.recipe.student import StudentConfig
@@ -21,6 +20,7 @@ from hfcompress.stage import Inputs, Run
 from hfcompress.training.answers import Answer
 from hfcompress.training.arguments import DistillationArguments
 from hfcompress.training.cache.kept import Keep, TopK
+from hfcompress.training.cache.of_run import cached_teacher, what_to_keep
 from hfcompress.training.cached_teacher import CachedTeacher
 from hfcompress.training.teachers import Teacher
 from tests import tiny

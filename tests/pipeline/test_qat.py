@@ -1,0 +1,71 @@
+"""A recipe that trains for INT8, from fine-tuning to the exported graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pyarrow.parquet as pq
+import pytest
+from transformers import AutoTokenizer
+
+from hfcompress.errors import ModelError, ProviderError
+from hfcompress.models.loading import load_model, save_model
+from hfcompress.pipeline.plan import make_plan
+from hfcompress.pipeline.run import run_recipe
+from hfcompress.recipe import parse_recipe
+from tests import tiny
+from tests.training.toy import rounded
+
+
+def recipe(model: Path, data: Path, **changes: Any) -> dict[str, Any]:
+    """Fine-tune, train for INT8 with the fine-tuned model as the teacher, export."""
+    raw = tiny.text_recipe(model, data, **changes)
+    training = {**raw["stages"]["teacher"]["finetune"]["training"], "learning_rate": 1e-3}
+    raw["stages"] = {
+        "teacher": raw["stages"]["teacher"],
+        "aware": {"qat": {"teacher": ["teacher"], "training": training, "allow_slower": True}},
+        "int8": {"export": {}},
+    }
+    return raw
+
+
+@pytest.mark.export
+def test_what_was_trained_for_int8_is_what_the_graph_answers(encoder: Path, reviews: Path, tmp_path: Path) -> None:
+    raw = recipe(encoder, reviews, gates=[{"artifact": "int8", "against": "teacher", "max_drop": {"accuracy": 0.2}}])
+    results = run_recipe(parse_recipe(raw), out=tmp_path / "run")
+    assert [artifact.name for artifact in results.artifacts] == ["teacher", "aware", "int8"]
+    assert results.passed
+
+    logits = []
+    for name in ("aware", "int8"):
+        table = pq.read_table(tmp_path / "run" / "predictions" / f"{name}-test.parquet")
+        logits.append(np.array(table["logits"].to_pylist()))
+    assert np.array_equal(logits[0].argmax(-1), logits[1].argmax(-1))
+    # Query, key, value, attention output and two of the feed-forward network in each of four layers.
+    assert (results.artifact("int8").integer_operators or 0) >= 24
+    assert results.artifact("int8").size_mb < 0.6 * results.artifact("teacher").size_mb
+
+
+@pytest.mark.parametrize("verb", ["finetune", "distill", "qat"])
+def test_a_source_that_was_trained_for_int8_is_refused_before_any_work(
+    verb: str, classifier: Path, reviews: Path, tmp_path: Path
+) -> None:
+    model = rounded(load_model(classifier, "text-classification"))
+    save_model(model, AutoTokenizer.from_pretrained(classifier), tmp_path / "rounded")
+    raw = recipe(tmp_path / "rounded", reviews)
+    raw["stages"] = {"again": {verb: {}}}
+    with pytest.raises(ModelError, match=r"stages\.again takes a model in floating point, but .* is fake-quantized"):
+        make_plan(parse_recipe(raw))
+
+
+def test_a_target_that_nothing_here_runs_is_refused_before_any_work(
+    classifier: Path, reviews: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = recipe(classifier, reviews)
+    raw["stages"]["aware"]["qat"]["target"] = "tensorrt"
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(ProviderError, match=r"stages\.aware: target tensorrt runs on TensorrtExecutionProvider"):
+        make_plan(parse_recipe(raw))
