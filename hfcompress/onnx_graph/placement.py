@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hfcompress.onnx_graph.integer_weights import INTEGER_WEIGHT
 from hfcompress.onnx_graph.operators import INTEGER_OPERATORS
+from hfcompress.onnx_graph.optimized import optimized_graph
 
 #: Operators of an optimized graph that compute with an integer weight or product. A Gather looks integers up.
 OPTIMIZED_OPERATORS = INTEGER_OPERATORS | {"MatMulIntegerToFloat", "DynamicQuantizeMatMul", "Gather"}
@@ -28,7 +28,7 @@ def placement(path: Path, planned: Sequence[str]) -> dict[str, str]:
         `DequantizeLinear` where they go back to floating point first; `unused` where the exported graph has no such
         layer, because none of its outputs needs it.
     """
-    exported, optimized = _operators(_load(path)), _operators(_optimized(path))
+    exported, optimized = _operators(_load(path)), _operators(optimized_graph(path))
     return {name: optimized.get(name, "none") if name in exported else UNUSED for name in planned}
 
 
@@ -47,18 +47,6 @@ def _operators(graph: Any) -> dict[str, str]:
             name.removesuffix(INTEGER_WEIGHT): node.op_type for name in node.input if name.endswith(INTEGER_WEIGHT)
         }
     return found
-
-
-def _optimized(path: Path) -> Any:
-    import onnxruntime
-
-    with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
-        options.optimized_model_filepath = str(Path(folder) / path.name)
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3  # it warns that the file is for this CPU alone
-        onnxruntime.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
-        return _load(Path(options.optimized_model_filepath))
 
 
 def _load(path: Path) -> Any:

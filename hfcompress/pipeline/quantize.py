@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from hfcompress.artifact import Artifact, model_bytes
 from hfcompress.errors import InputError, ModelError
 from hfcompress.export.api import export_onnx
@@ -25,13 +23,11 @@ from hfcompress.recipe.stages import QuantizeConfig
 from hfcompress.runtimes.load import format_of
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.tasks import get_task
+from hfcompress.tasks.agreement import agreement
 from hfcompress.tasks.base import Task
-from hfcompress.tasks.columns import Column, Ragged, concatenate
+from hfcompress.tasks.columns import Column, concatenate
 from hfcompress.tasks.dataset import has_labels
 from hfcompress.tasks.loading import load_data
-
-#: Numbers agree when they differ by at most this share of the range of those in floating point.
-_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -106,7 +102,7 @@ def _compare(source: Path, out: Path, data: DataConfig, progress: Progress) -> C
     task, split = get_task(name), "validation"
     if not has_labels(data, "validation", name):
         before, after = (_predictions(folder, data, "validation", task) for folder in (source, out))
-        return Comparison(len(before), _agreement(before, after), {})
+        return Comparison(len(before), agreement(after, before), {})
     rows = data.model_copy(update={"splits": {"validation": data.splits["validation"]}})
     known = load_data(rows, task, source, seed=0)
     answers = [
@@ -116,7 +112,7 @@ def _compare(source: Path, out: Path, data: DataConfig, progress: Progress) -> C
     metric = task.metrics(known.labels)[0]
     values = [score(each, known, [metric], "validation", seed=0)[metric].value for each in answers]
     columns = [each["prediction"] for each in answers]
-    return Comparison(len(columns[0]), _agreement(*columns), {metric: (values[0], values[1])})
+    return Comparison(len(columns[0]), agreement(columns[1], columns[0]), {metric: (values[0], values[1])})
 
 
 def _predictions(folder: Path, data: DataConfig, split: Split, task: Task) -> Column:
@@ -124,10 +120,3 @@ def _predictions(folder: Path, data: DataConfig, split: Split, task: Task) -> Co
     runtime, labels = OnnxRuntime(folder), task.labels_of_model(read_config(folder))
     batches = unlabelled_batches(data, split, task, folder)
     return concatenate([task.predictions(runtime.predict(batch), batch, labels)["prediction"] for batch in batches])
-
-
-def _agreement(before: Column, after: Column) -> float:
-    a, b = (column.values if isinstance(column, Ragged) else column for column in (before, after))
-    if np.issubdtype(a.dtype, np.floating):
-        return float((np.abs(a - b) <= _TOLERANCE * np.ptp(a)).mean())
-    return float((a == b).mean())

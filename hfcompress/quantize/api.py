@@ -11,8 +11,9 @@ from hfcompress.artifact import check_replaceable, writing
 from hfcompress.errors import InputError, ModelError
 from hfcompress.host import describe_host
 from hfcompress.models.folder import read_config, task_of
+from hfcompress.quantize.quantizer import quantizer_for
 from hfcompress.quantize.rows import unlabelled_batches
-from hfcompress.quantize.stage import counted, quantizer_for
+from hfcompress.quantize.stage import counted
 from hfcompress.quantize.targets import scheme_for
 from hfcompress.recipe.data import DataConfig
 from hfcompress.recipe.quantization import Calibration, Target

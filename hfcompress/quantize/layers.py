@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from hfcompress.errors import InputError, StageError
+from hfcompress.onnx_graph.layers import module_of
 from hfcompress.quantize.targets import Scheme
 
 
@@ -110,8 +111,3 @@ _SKIPPABLE = ("MatMul", "Gemm", "Conv", "Gather")
 
 def _fits(pattern: str, name: str, module: str) -> bool:
     return fnmatchcase(name, pattern) or fnmatchcase(module, pattern) or fnmatchcase(module, f"{pattern}.*")
-
-
-def module_of(name: str) -> str:
-    """The module of a node that the exporter named after it: `/classifier/Gemm` is of `classifier`."""
-    return name.rpartition("/")[0].strip("/").replace("/", ".")

@@ -21,7 +21,7 @@ from hfcompress.runtimes.base import Runtime
 from hfcompress.runtimes.onnxruntime import OnnxRuntime, graph_in
 from hfcompress.runtimes.simulated.runtime import SATURATING, SimulatedCpu, SimulatedRuntime, optimized, saturable
 from hfcompress.stage import Run
-from hfcompress.tasks.columns import Column, Ragged
+from hfcompress.tasks.agreement import agreement
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import Rows
 from hfcompress.tasks.metrics import over_rows
@@ -32,8 +32,6 @@ logger = logging.getLogger(__name__)
 SIMULATED_ROWS = 256
 #: The least share of predictions that must be those of exact arithmetic: two of 256 rows may differ.
 LEAST_AGREEMENT = 0.99
-#: Numbers agree when they differ by less than this share of the range of the exact ones.
-_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -151,14 +149,6 @@ def saturation_here(path: Path) -> str | None:
         f"{path.name}: 8-bit weights of {products} products can saturate on this CPU ({host}): its answers here are "
         "not those of a CPU with VNNI; quantize with `target: auto` for this one"
     )
-
-
-def agreement(ours: Column, exact: Column) -> float:
-    """The share of equal predictions; numbers are equal within 1% of the range of the exact ones."""
-    a, b = (column.values if isinstance(column, Ragged) else column for column in (ours, exact))
-    if np.issubdtype(b.dtype, np.floating):
-        return float((np.abs(a - b) <= _TOLERANCE * np.ptp(b)).mean())
-    return float((a == b).mean())
 
 
 def _exact(path: Path) -> Runtime:

@@ -40,7 +40,9 @@ class _Group:
     edits: list[Edit] | None
 
 
-def smoother(config: QuantizeConfig, scheme: Scheme, rows: Rows, excluded: Collection[str]) -> Callable[[Any], None]:
+def smoother(
+    config: QuantizeConfig, scheme: Scheme, rows: Rows, excluded: Collection[str]
+) -> Callable[[Any], SmoothReport]:
     """What smooths a graph as a stage's config says, and logs what it did.
 
     Args:
@@ -52,13 +54,14 @@ def smoother(config: QuantizeConfig, scheme: Scheme, rows: Rows, excluded: Colle
     grid = Grid(config.per_channel, 7 if scheme.reduce_range else 8, scheme.symmetric_activations)
     alpha = "auto" if config.smooth is None else config.smooth.alpha
 
-    def smooth_(model: Any) -> None:
+    def smooth_(model: Any) -> SmoothReport:
         report = smooth_graph_(model, rows(), alpha, grid, excluded=excluded)
         logger.info("SmoothQuant: activations: %s", report)
         if report.worse:
             worse, worst = len(report.worse), report.worse[0].activation
             logger.warning("alpha %s makes %d activations harder to round, most of all %s", alpha, worse, worst)
             logger.warning("`smooth: auto` leaves such activations as they are")
+        return report
 
     return smooth_
 

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hfcompress.artifact import Artifact
 from hfcompress.errors import StageError
-from hfcompress.extras import require
 from hfcompress.host import describe_host
-from hfcompress.onnx_graph.operators import dequantized_product_count, integer_operator_count, is_quantized, model_file
-from hfcompress.quantize.dynamic import quantize_dynamic
+from hfcompress.onnx_graph.operators import dequantized_product_count, integer_operator_count, model_file
 from hfcompress.quantize.fallback import fall_back
-from hfcompress.quantize.layers import skipped
+from hfcompress.quantize.quantizer import quantizer_for
 from hfcompress.quantize.rows import calibration_batches
 from hfcompress.quantize.simulation import check_target
-from hfcompress.quantize.smooth import smoother
-from hfcompress.quantize.static import calibrate, quantize_static
 from hfcompress.quantize.targets import Scheme, scheme_for
 from hfcompress.recipe.stages import QuantizeConfig
 from hfcompress.stage import Inputs, Run
 
 logger = logging.getLogger(__name__)
-
-#: Gives the rows to calibrate on, the same ones each time; called for static INT8 alone, and once more for `smooth`.
-Rows = Callable[[], Iterator[dict[str, np.ndarray]]]
-#: Writes INT8 into a folder, but for the nodes of these names; gives the graph's path.
-Quantizer = Callable[[Path, Collection[str]], Path]
 
 
 def quantize(config: QuantizeConfig, inputs: Inputs, run: Run) -> Artifact:
@@ -40,47 +29,15 @@ def quantize(config: QuantizeConfig, inputs: Inputs, run: Run) -> Artifact:
     write = quantizer_for(
         config, source, scheme, lambda: calibration_batches(run.data, task.load_processor(source), samples, run.seed)
     )
-    details = details_of(scheme)
+    details = {**details_of(scheme), **write.details}
     if config.fallback is None:
-        write(run.out, ())
+        write(run.out)
     else:
-        details["fallback"] = fall_back(config.fallback, inputs.source, write, run).model_dump(mode="json")
+        floating = replace(inputs.source, path=write.floating(run.work / "floating"))
+        details["fallback"] = fall_back(config.fallback, floating, write, run).model_dump(mode="json")
     details["integer_operators"] = count = counted(model_file(run.out), source, scheme)
     logger.info("%s: %d integer products for %s (%s)", run.name, count, scheme.target, scheme.reason)
     return Artifact(run.out, "onnx", details={**details, **check_target(run.out, scheme.target, run)})
-
-
-def quantizer_for(config: QuantizeConfig, source: Path, scheme: Scheme, rows: Rows) -> Quantizer:
-    """What quantizes a source; a static one is calibrated here, once, however often it writes.
-
-    Args:
-        config: the stage's; its `fallback` is not read.
-        source: a folder with one fp32 graph.
-        scheme: the target's.
-        rows: what it is calibrated on.
-
-    Raises:
-        ExtraError: Optimum is not installed.
-        InputError: the target, `skip`, the rows or the graph's operator set do not fit.
-        StageError: the source is quantized already, or holds nothing to quantize.
-    """
-    require("onnxruntime", "the `quantize` stage")
-    import onnx
-
-    path = model_file(source)
-    if is_quantized(path):
-        raise StageError(f"{source.name} is quantized already; give `from` the fp32 export")
-    skip = skipped(onnx.load(path, load_external_data=False).graph, config.skip)
-    per_channel = config.per_channel
-    if config.calibration is None:
-        return lambda out, excluded: quantize_dynamic(
-            source, out, scheme, per_channel=per_channel, excluded=skip.union(excluded)
-        )
-    smooth = None if config.smooth is None else smoother(config, scheme, rows, skip)
-    calibrated = calibrate(source, scheme, config.calibration, rows(), skip, smooth)
-    return lambda out, excluded: quantize_static(
-        calibrated, out, scheme, per_channel=per_channel, excluded=skip.union(excluded)
-    )
 
 
 def details_of(scheme: Scheme) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hfcompress.calibration.smoothquant import SmoothReport
 from hfcompress.errors import InputError
 from hfcompress.onnx_graph.operators import model_file
 from hfcompress.quantize.constants import name_nodes_, separate_biases_, store_constants_
@@ -31,11 +32,13 @@ class Calibrated:
         folder: with its config and processor.
         model: its `onnx.ModelProto`, with stored constants and named nodes.
         ranges: of every activation that its scheme may quantize.
+        smoothed: what was moved into weights before, if anything.
     """
 
     folder: Path
     model: Any
     ranges: Ranges
+    smoothed: SmoothReport | None = None
 
 
 def calibrate(
@@ -44,7 +47,7 @@ def calibrate(
     calibration: Calibration,
     batches: Iterable[Mapping[str, np.ndarray]],
     excluded: Collection[str] = (),
-    rewrite: Callable[[Any], object] | None = None,
+    smooth_: Callable[[Any], SmoothReport] | None = None,
 ) -> Calibrated:
     """Find the ranges of an exported folder's activations.
 
@@ -54,7 +57,7 @@ def calibrate(
         calibration: how ranges are found.
         batches: inputs by name; one is in memory at a time.
         excluded: names of nodes that stay in floating point.
-        rewrite: what changes the `onnx.ModelProto` before, and keeps its function: see `quantize.smooth`.
+        smooth_: smooths the `onnx.ModelProto` before, in place: see `quantize.smooth`.
 
     Raises:
         InputError: see `find_ranges`.
@@ -66,10 +69,9 @@ def calibrate(
     store_constants_(model)
     separate_biases_(model)
     name_nodes_(model)
-    if rewrite is not None:
-        rewrite(model)
+    smoothed = None if smooth_ is None else smooth_(model)
     tensors = activations_of(layers_of(model.graph, scheme, excluded), model.graph)
-    return Calibrated(source, model, find_ranges(model, tensors, batches, calibration))
+    return Calibrated(source, model, find_ranges(model, tensors, batches, calibration), smoothed)
 
 
 def quantize_static(

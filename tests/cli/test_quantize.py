@@ -12,7 +12,6 @@ import pytest
 
 from hfcompress.cli import failure, main
 from hfcompress.onnx_graph.operators import model_file, operator_counts
-from hfcompress.pipeline.quantize import _agreement
 from tests import tiny
 
 pytestmark = pytest.mark.export
@@ -98,11 +97,3 @@ def test_data_without_rows_or_the_split_is_refused(
     DatasetDict(splits).save_to_disk(str(tmp_path / "rows"))
     assert call(classifier, "--data", tmp_path / "rows", "--split", split, "--out", tmp_path / "int8") == 2
     assert message in capfd.readouterr().err
-
-
-def test_numbers_agree_within_one_percent_of_their_range() -> None:
-    import numpy as np
-
-    numbers = np.array([0.0, 10.0, 5.0])
-    assert _agreement(numbers, numbers + np.array([0.05, 0.2, 0.0])) == pytest.approx(2 / 3)
-    assert _agreement(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 1])) == 0.75

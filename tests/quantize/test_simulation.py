@@ -11,13 +11,12 @@ import pytest
 
 from hfcompress.errors import StageError
 from hfcompress.quantize import simulation
-from hfcompress.quantize.simulation import Simulation, agreement, check_target, saturation_here, simulate_cpu
+from hfcompress.quantize.simulation import Simulation, check_target, saturation_here, simulate_cpu
 from hfcompress.quantize.targets import Cpu
 from hfcompress.recipe.data import DataConfig
 from hfcompress.runtimes.load import load
 from hfcompress.stage import Run
 from hfcompress.tasks import get_task
-from hfcompress.tasks.columns import Ragged
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import load_rows
 from tests import int8_graphs, tiny
@@ -121,12 +120,3 @@ def test_a_host_without_vnni_says_which_artifacts_saturate_on_it(
 def test_two_of_256_predictions_may_differ() -> None:
     assert Simulation("avx2", 256, {}, 254 / 256, {}, {}).safe
     assert not Simulation("avx2", 256, {}, 253 / 256, {}, {}).safe
-
-
-def test_agreement_of_classes_tags_answers_and_numbers() -> None:
-    assert agreement(np.array([1, 0, 1, 1]), np.array([1, 0, 0, 1])) == 0.75
-    assert agreement(np.array(["a", ""], dtype=object), np.array(["a", "b"], dtype=object)) == 0.5
-    lengths = np.array([1, 2])
-    assert agreement(Ragged(np.array([1, 2, 3]), lengths), Ragged(np.array([1, 2, 4]), lengths)) == pytest.approx(2 / 3)
-    exact = np.linspace(0, 1, 5)
-    assert agreement(exact + np.array([0.009, 0, 0, -0.011, 0]), exact) == 0.8
