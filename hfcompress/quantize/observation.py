@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hfcompress.calibration.padding import without_padding
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 
 #: The input that says which tokens are padding, (rows, tokens), 0 where they are.
@@ -44,13 +45,3 @@ def observed(
     for batch in batches:
         found = runtime.predict(batch)
         yield {name: without_padding(found[name], batch.get(_MASK)) for name in tensors}
-
-
-def without_padding(values: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """(..., channels) to (rows, channels): those whose token the mask, (rows, tokens), keeps. Where the leading axes
-    are not those of the mask (one row for each text, patches of an image), all rows."""
-    rows: np.ndarray = values.reshape(-1, values.shape[-1])
-    if mask is None or len(rows) != mask.size or values.shape[0] not in (mask.shape[0], mask.size):
-        return rows
-    kept: np.ndarray = rows[np.asarray(mask).reshape(-1).astype(bool)]
-    return kept

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hfcompress.calibration.padding import without_padding
 from hfcompress.calibration.smoothquant import Grid, SmoothReport
 from hfcompress.errors import InputError, StageError
 from hfcompress.host import describe_host
 from hfcompress.onnx_graph.first_token import first_token_only_
 from hfcompress.onnx_graph.products import weight_products
 from hfcompress.onnx_graph.wiring import Wiring
-from hfcompress.quantize.observation import without_padding
 from hfcompress.quantize.smooth import smooth_graph_
 from hfcompress.quantize.stage import quantizer_for
 from hfcompress.quantize.targets import SCHEMES, cpu_of

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hfcompress.calibration.padding import without_padding
 from hfcompress.errors import InputError
 from hfcompress.models.fake_quant.dataflow import Dataflow
 from hfcompress.models.fake_quant.insert import set_phase_, twins
@@ -21,7 +22,7 @@ def calibrate_(model: nn.Module, batches: Iterable[Mapping[str, Tensor]], make_c
 
     Args:
         model: after `insert_fake_quant_`. It runs in eval mode, in floating point, and keeps its own mode.
-        batches: keyword arguments of the model, on its device.
+        batches: keyword arguments of the model, on its device; tokens that `attention_mask` masks do not count.
         make_collector: makes what finds the range of one activation.
 
     Raises:
@@ -37,7 +38,7 @@ def calibrate_(model: nn.Module, batches: Iterable[Mapping[str, Tensor]], make_c
         quantizer.collector = collectors[name]
     set_phase_(model, "observing")
     try:
-        _run(model, chain([first], rest))
+        _run(model, chain([first], rest), collectors.values())
     finally:
         for _, quantizer in _activations(model):
             quantizer.collector = None
@@ -56,6 +57,7 @@ class _Collector:
 
     def __init__(self, name: str, inner: RangeCollector) -> None:
         self.name, self.inner, self.reached = name, inner, False
+        self.mask: np.ndarray | None = None
 
     def update(self, values: np.ndarray) -> None:
         self.reached = True
@@ -64,7 +66,7 @@ class _Collector:
                 f"the values of {self.name} hold NaN or infinity while calibrating, so they have no range; look at the "
                 "rows, or at the weights before that layer"
             )
-        self.inner.update(values)
+        self.inner.update(without_padding(values, self.mask))
 
     def range(self) -> tuple[float, float]:
         return self.inner.range()
@@ -74,12 +76,15 @@ def _activations(model: nn.Module) -> list[tuple[str, ActivationQuantizer]]:
     return [(name, module) for name, module in model.named_modules() if isinstance(module, ActivationQuantizer)]
 
 
-def _run(model: nn.Module, batches: Iterable[Mapping[str, Tensor]]) -> None:
+def _run(model: nn.Module, batches: Iterable[Mapping[str, Tensor]], collectors: Iterable[_Collector]) -> None:
     training = model.training
     model.eval()
     try:
         with torch.inference_mode():
             for batch in batches:
+                mask = batch.get("attention_mask")
+                for collector in collectors:
+                    collector.mask = None if mask is None else mask.cpu().numpy()
                 model(**batch)
     finally:
         model.train(training)
