@@ -7,6 +7,10 @@ with the same step of plain fine-tuning in its round; a ratio is the median of a
 
     python scripts/bench_distill.py --json
     python scripts/bench_distill.py --model .demo/minilm --rounds 6
+    python scripts/bench_distill.py --compile
+
+With --compile the students are compared with themselves under `training: {torch_compile: true}` instead: two turns each
+of 40 steps, of which the first 10 (when it compiles) do not count but are told.
 
 Without --model the teacher has random weights in the sizes of MiniLM-L6; the student is its layers 0, 2 and 4.
 """
@@ -53,6 +57,8 @@ from hfcompress.training.trainer import autocast_of
 BATCH, VOCABULARY = 32, 30_522
 #: The first steps of a turn find cold caches and do not count.
 WARM_UP = 2
+#: Turns, steps of a turn, and steps that may compile, of a comparison with `torch.compile`.
+COMPILE_TURNS, COMPILE_STEPS, COMPILE_WARM_UP = 2, 40, 10
 
 
 class Stopwatch(TrainerCallback):
@@ -94,9 +100,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--steps", type=int, default=10, help="of one turn, the first two of which do not count")
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+    parser.add_argument("--compile", action="store_true", help="measure torch.compile instead")
     arguments = parser.parse_args()
     set_seed(0)
     teacher = make_teacher(arguments.model)
+    if arguments.compile:
+        figures = measure_compiled(teacher)
+        print(json.dumps(figures) if arguments.json else figures)
+        return
     rows = make_rows(BATCH * arguments.steps * arguments.rounds)
     with TemporaryDirectory(prefix="hfcompress-bench-") as folder:
         timings = measure(teacher, rows, arguments.rounds, arguments.steps, Path(folder))
@@ -153,8 +164,8 @@ def measure(teacher_model: Any, rows: Dataset, rounds: int, steps: int, folder: 
     """Turns of all three ways, in an order that changes from round to round."""
     timings = Timings()
     student = keep_layers(teacher_model, [0, 2, 4])
-    teacher = Teacher(teacher_model, autocast_of(arguments_for(folder, steps)))
-    device = arguments_for(folder, steps).device
+    arguments = arguments_for(folder, steps)
+    teacher, device = Teacher(teacher_model, autocast_of(arguments)), arguments.device
     keep = Keep(dtype="float32", topk=None, positions="tokens")
     precision = str(teacher.autocast or teacher_model.dtype)
     identity = Identity("text-classification", "bench", precision, {"rows": len(rows)}, "bench", keep)
@@ -162,9 +173,9 @@ def measure(teacher_model: Any, rows: Dataset, rounds: int, steps: int, folder: 
     fill(cache, Questions(teacher.to(device), rows, collate, device))
     cached = CachedTeacher(cache, "bench", teacher_model.config, head_of(teacher_model))
     ways: dict[str, Callable[[Dataset], list[float]]] = {
-        "plain": lambda part: turn(Trainer, student, part, folder, steps),
-        "cached": lambda part: turn(DistillationTrainer, student, part, folder, steps, teacher=cached),
-        "online": lambda part: turn(DistillationTrainer, student, part, folder, steps, teacher=teacher),
+        "plain": lambda part: turn(Trainer, student, part, arguments),
+        "cached": lambda part: turn(DistillationTrainer, student, part, arguments, cached),
+        "online": lambda part: turn(DistillationTrainer, student, part, arguments, teacher),
         "forward": lambda part: forward(teacher, part, device),
     }
     for number in range(rounds):
@@ -175,7 +186,29 @@ def measure(teacher_model: Any, rows: Dataset, rounds: int, steps: int, folder: 
     return timings
 
 
-def arguments_for(folder: Path, steps: int) -> DistillationArguments:
+def measure_compiled(teacher_model: Any) -> dict[str, float]:
+    """A step of distillation with `torch.compile` over one without; and what compiling costs."""
+    rows, student = make_rows(BATCH * COMPILE_STEPS), keep_layers(teacher_model, [0, 2, 4])
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    extra = []
+    with TemporaryDirectory(prefix="hfcompress-bench-") as name:
+        folder = Path(name)
+        teacher = Teacher(teacher_model, autocast_of(arguments_for(folder, COMPILE_STEPS)))
+        for number in range(COMPILE_TURNS):
+            for compiled in (False, True) if number % 2 else (True, False):
+                arguments = arguments_for(folder, COMPILE_STEPS, compiled)
+                found = turn(DistillationTrainer, student, rows, arguments, teacher)
+                seconds[compiled] += found[COMPILE_WARM_UP:]
+                if compiled:
+                    extra.append(sum(found[:COMPILE_WARM_UP]))
+    pairs = zip(seconds[True], seconds[False], strict=True)
+    return {
+        "compiled_step_ratio": statistics.median(ours / theirs for ours, theirs in pairs),
+        "first_steps_s": statistics.median(extra),
+    }
+
+
+def arguments_for(folder: Path, steps: int, compiled: bool = False) -> DistillationArguments:
     """The same for all ways."""
     bf16 = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else has_bf16()
     return DistillationArguments(
@@ -188,20 +221,23 @@ def arguments_for(folder: Path, steps: int) -> DistillationArguments:
         length_grouped=False,
         use_cpu=not torch.cuda.is_available(),
         disable_tqdm=True,
+        torch_compile=compiled,
         seed=0,
     )
 
 
-def turn(kind: Any, student: Any, rows: Dataset, folder: Path, steps: int, **teacher: Any) -> list[float]:
+def turn(
+    kind: Any, student: Any, rows: Dataset, arguments: DistillationArguments, teacher: Teacher | None = None
+) -> list[float]:
     """Seconds of each step of one way. The rows come in their own order, so that step i has one batch in all ways."""
     watch = Stopwatch()
     trainer = kind(
         model=student,
-        args=arguments_for(folder, steps),
+        args=arguments,
         train_dataset=rows,
         data_collator=as_tensors if teacher else without_row_id,
         callbacks=[watch],
-        **teacher,
+        **({"teacher": teacher} if teacher else {}),
     )
     remove_default_progress_(trainer)
     trainer._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(rows)
