@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,17 @@ from hfcompress.pipeline.judge import RecipeJudge
 from hfcompress.progress import SILENT
 from hfcompress.quantize import ranking
 from hfcompress.quantize.fallback import fall_back
-from hfcompress.quantize.ranking import Quantize, Ranking, model_error
-from hfcompress.quantize.stage import quantize, quantize_dynamic
+from hfcompress.quantize.quantizer import Quantizer, quantizer_for
+from hfcompress.quantize.ranking import Ranking, model_error
+from hfcompress.quantize.stage import quantize
 from hfcompress.quantize.targets import SCHEMES
 from hfcompress.recipe.data import BenchmarkConfig, StreamConfig
-from hfcompress.recipe.quantization import Fallback
+from hfcompress.recipe.quantization import Calibration, Fallback
 from hfcompress.recipe.stages import QuantizeConfig
 from hfcompress.results import FallbackResult
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.stage import Inputs, Judge, Run
-from tests.quantize.outliers import layer, quantize_statically, rows_of, save_network
+from tests.quantize.outliers import SIDE, layer, rows_of, save_network
 
 pytestmark = pytest.mark.export
 BENCHMARK = BenchmarkConfig(threads=1, stream=StreamConfig(rows=32, passes=3))
@@ -61,19 +63,17 @@ class Network:
     def bar(self, description: str, total: int) -> Any:
         return SILENT.bar(description, total)
 
-    @property
-    def quantize(self) -> Quantize:
-        def into(out: Path, excluded: Sequence[str]) -> None:
-            if self.kind == "static":
-                quantize_statically(self.source.path, out, excluded)
-            else:
-                quantize_dynamic(self.source.path, out, SCHEMES["avx2"], per_channel=False, excluded=excluded)
-
-        return into
+    @cached_property
+    def quantize(self) -> Quantizer:
+        config = QuantizeConfig(per_channel=False, calibration=Calibration() if self.kind == "static" else None)
+        rng = np.random.default_rng(2)
+        rows = {"pixel_values": rng.uniform(-1, 1, size=(64, 3, SIDE, SIDE)).astype(np.float32)}
+        return quantizer_for(config, self.source.path, SCHEMES["avx2"], lambda: iter([rows]))
 
     def fall_back(self, max_drop: float = 0.1, max_layers: int | None = None) -> FallbackResult:
         budget = Fallback(max_drop={"accuracy": max_drop}, max_layers=max_layers)
-        return fall_back(budget, self.source, self.quantize, self.run)
+        floating = Artifact(self.quantize.floating(self.folder / "floating"), "onnx")
+        return fall_back(budget, floating, self.quantize, self.run)
 
     def drop_with(self, returned: Sequence[str]) -> float:
         """What accuracy loses with these layers in floating point."""
