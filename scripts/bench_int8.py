@@ -179,7 +179,9 @@ class Theirs:
     def __init__(self, folder: Path, threads: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        self.model = ORTModelForSequenceClassification.from_pretrained(folder, session_options=options)
+        self.model = ORTModelForSequenceClassification.from_pretrained(
+            folder, file_name=model_file(folder).name, session_options=options
+        )
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
 
     def call(self, batch: dict[str, np.ndarray]) -> np.ndarray:
@@ -276,7 +278,7 @@ def show(
     ):
         key = "speedup_stream" if name == "theirs" else "speedup_stream_max_length"
         theirs = 1000 * statistics.median(streams[name])
-        table.add_row(f"stream, theirs with {padding}", f"{ours:.0f}", f"{theirs:.0f}", f"{figures[key]:.2f}{goal}")
+        table.add_row(f"stream, {padding}", f"{ours:.0f}", f"{theirs:.0f}", f"{figures[key]:.2f}{goal}")
     console = Console()
     console.print(table)
     console.print(f"the same class for {figures['agreement']:.1%} of the rows")
