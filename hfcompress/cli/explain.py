@@ -48,11 +48,12 @@ def _show(session: Session, found: Explanation, layers: int) -> None:
         return
     if session.format == "quiet":
         return
-    from hfcompress.profiling.tables import findings_table, headline, layers_table, operators_table
+    from hfcompress.profiling.tables import finding_lines, headline, layers_table, operators_table
     from hfcompress.report.terminal import print_table
 
     console = stdout_console()
     console.print(headline(found), style="bold red" if found.slower else "bold", markup=False)
-    console.print()
-    for table in (findings_table(found), operators_table(found), layers_table(found, layers)):
+    for line in ("", *finding_lines(found), ""):
+        console.print(line, markup=False, soft_wrap=True)
+    for table in (operators_table(found), layers_table(found, layers)):
         print_table(table, console)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hfcompress.profiling.explanation import Explanation, Finding, LayerTime
 from hfcompress.report.figures import number, times
 from hfcompress.report.grid import Cell, Table, numbers, words
 
-#: Layers that a row of findings names.
+#: Places that a finding names.
 _MOST_LAYERS = 3
 
 
@@ -22,17 +22,14 @@ def headline(found: Explanation) -> str:
     )
 
 
-def findings_table(found: Explanation) -> Table:
-    """What to change, the dearest first."""
-    return Table(
-        title="What costs time, and what to change",
-        columns=(*numbers("ms"), *words("where", "why", "what to change")),
-        rows=tuple(
-            (Cell(number(each.lost_ms)), Cell(_where(each)), Cell(each.why), Cell(each.change))
-            for each in found.findings
-        ),
-        caption="ms of a pass; of a product in floating point, what it would save at the rate of the integer ones",
-    )
+def finding_lines(found: Explanation) -> Iterator[str]:
+    """What to change, the dearest first: sentences, as a table would break them into columns of a few words."""
+    yield "What costs time, ms of a pass (of a product in floating point: what it would save at the rate of the others)"
+    for each in found.findings:
+        yield f"{number(each.lost_ms):>6} ms  {_where(each)}"
+        yield f"           {each.why[0].upper()}{each.why[1:]}. {each.change}"
+    if not found.findings:
+        yield "   nothing that could be seen"
 
 
 def operators_table(found: Explanation) -> Table:

@@ -68,6 +68,8 @@ def change(reason: Reason, subject: str, layers: Sequence[str]) -> str:
             )
         case "embedding":
             return f"Keep it if the file should be small; for speed leave {named} in floating point (`skip`)."
+        case "overhead" if "QLinear" not in subject:
+            return "Compare with dynamic INT8, which has no Q/DQ between products, if this is static."
         case "overhead":
             return "Quantize products alone (MatMul, Gemm, Conv): ONNX Runtime can then fuse what is between them."
         case _:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from hfcompress.errors import MeasurementError
-from hfcompress.onnx_graph.flow import Flow
 from hfcompress.profiling.profile import Call, Kernel, calls_in, node_seconds, read_events
 from hfcompress.runtimes.onnxruntime import OPTIMIZED, OnnxRuntime
 from tests.profiling import crafted
@@ -41,6 +40,8 @@ def test_the_kernels_of_a_call_are_the_nodes_of_its_graph_and_fit_into_its_time(
     assert seconds.shape == (5, len(nodes))
     together = [sum(kernel.duration for kernel in call.kernels) for call in calls]
     np.testing.assert_allclose(seconds.sum(axis=1) * 1e6, together)
+    # In the call that nothing else on the machine disturbed, little is left for what is between kernels.
+    assert max(part / call.duration for part, call in zip(together, calls, strict=True)) > 0.3
 
 
 def test_a_subgraph_is_part_of_the_node_that_runs_it_and_nodes_need_no_name(tmp_path: Path) -> None:
@@ -90,5 +91,12 @@ def test_a_profile_of_another_graph_is_refused(kernels: tuple[Kernel, ...], says
 
 def test_a_pass_is_the_sum_over_its_batches_and_the_first_one_does_not_count(ran: Ran) -> None:
     assert ran.int8.seconds.shape == (10, len(ran.int8.flow.nodes))
-    assert isinstance(ran.int8.flow, Flow)
     assert (ran.int8.seconds >= 0).all()
+
+
+def test_operators_and_layers_add_up_to_the_pass(ran: Ran) -> None:
+    for side in (ran.int8, ran.fp32):
+        whole = side.seconds.sum(axis=1)
+        np.testing.assert_allclose(sum(side.by_layer.values()), whole)
+        operators = {node.op_type for node in side.flow.nodes}
+        np.testing.assert_allclose(sum(side.operator_seconds(name) for name in operators), whole)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hfcompress.profiling.explanation import Explanation, Finding, LayerTime, OperatorTime
-from hfcompress.profiling.tables import findings_table, headline, layers_table, operators_table
+from hfcompress.profiling.tables import finding_lines, headline, layers_table, operators_table
 
 
 def explanation(**changes: Any) -> Explanation:
@@ -48,16 +48,11 @@ def test_the_headline_says_whether_int8_is_slower_and_on_what() -> None:
     assert "2 batches, 12 rows" in faster
 
 
-def test_findings_name_a_few_places_and_count_the_rest() -> None:
-    table = findings_table(explanation())
-    assert table.column("where") == [
-        "/encoder/layer.0/MatMul, /encoder/layer.1/MatMul, /encoder/layer.2/MatMul and 2 more"
-    ]
-    assert [table.column(name) for name in ("ms", "why", "what to change")] == [
-        ["1.25"],
-        ["two activations"],
-        ["Keep."],
-    ]
+def test_findings_name_a_few_places_count_the_rest_and_say_what_to_change() -> None:
+    _, where, sentences = finding_lines(explanation())
+    assert where == "  1.25 ms  /encoder/layer.0/MatMul, /encoder/layer.1/MatMul, /encoder/layer.2/MatMul and 2 more"
+    assert sentences.strip() == "Two activations. Keep."
+    assert list(finding_lines(explanation(findings=())))[1:] == ["   nothing that could be seen"]
 
 
 def test_operators_end_with_the_whole() -> None:

@@ -173,3 +173,30 @@ def test_it_needs_neither_torch_nor_transformers(tmp_path: Path, write_graph: Wr
         "sys.exit(bool({'torch', 'transformers', 'optimum', 'onnx'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_skip_and_a_norm_are_not_fused_into_a_slower_operator_and_answer_alike(tmp_path: Path) -> None:
+    import onnx
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Add", ["x", "skip"], ["sum"]),
+        helper.make_node("LayerNormalization", ["sum", "one", "one"], ["logits"], axis=-1, epsilon=1e-12),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3, 8]) for name in ("x", "skip", "logits")]
+    one = numpy_helper.from_array(np.ones(8, dtype=np.float32), "one")
+    model = helper.make_model(
+        helper.make_graph(nodes, "graph", ends[:2], ends[2:], [one]),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    onnx.save(model, tmp_path / "model.onnx")
+    rng = np.random.default_rng(0)
+    batch = {name: rng.normal(size=(2, 3, 8)).astype(np.float32) for name in ("x", "skip")}
+    (tmp_path / "profile").mkdir()
+    ours = OnnxRuntime(tmp_path, threads=1, profile=tmp_path / "profile").predict(batch)["logits"]
+    (optimized,) = (tmp_path / "profile").glob("*.onnx")
+    assert [node.op_type for node in onnx.load(optimized).graph.node] == ["Add", "LayerNormalization"]
+    plain = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(ours, plain.run(None, batch)[0], atol=1e-5)
