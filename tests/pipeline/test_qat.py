@@ -15,9 +15,12 @@ from hfcompress.errors import ModelError, ProviderError
 from hfcompress.models.loading import load_model, save_model
 from hfcompress.pipeline.plan import make_plan
 from hfcompress.pipeline.run import run_recipe
+from hfcompress.quantize.qat import fake_quantize_
+from hfcompress.quantize.targets import SCHEMES
 from hfcompress.recipe import parse_recipe
+from hfcompress.recipe.training_stages import QatConfig
+from hfcompress.training.answers import unlabelled_inputs_of
 from tests import tiny
-from tests.training.toy import rounded
 
 
 def recipe(model: Path, data: Path, **changes: Any) -> dict[str, Any]:
@@ -53,8 +56,10 @@ def test_what_was_trained_for_int8_is_what_the_graph_answers(encoder: Path, revi
 def test_a_source_that_was_trained_for_int8_is_refused_before_any_work(
     verb: str, classifier: Path, reviews: Path, tmp_path: Path
 ) -> None:
-    model = rounded(load_model(classifier, "text-classification"))
-    save_model(model, AutoTokenizer.from_pretrained(classifier), tmp_path / "rounded")
+    model, tokenizer = load_model(classifier, "text-classification"), AutoTokenizer.from_pretrained(classifier)
+    batch = unlabelled_inputs_of(model, tokenizer("a good word1", return_tensors="pt"))
+    fake_quantize_(model, QatConfig(), SCHEMES["avx512_vnni"], [batch])
+    save_model(model, tokenizer, tmp_path / "rounded")
     raw = recipe(tmp_path / "rounded", reviews)
     raw["stages"] = {"again": {verb: {}}}
     with pytest.raises(ModelError, match=r"stages\.again takes a model in floating point, but .* is fake-quantized"):
