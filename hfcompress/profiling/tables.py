@@ -18,7 +18,7 @@ def headline(found: Explanation) -> str:
     return (
         f"{found.model} is {verdict}: {number(found.int8_ms)} ms against {number(found.fp32_ms)} ms, "
         f"{times(found.speedup)} (quartiles {times(found.speedup_low)} to {times(found.speedup_high)}); "
-        f"{_batches(found.shapes)}, {found.threads} threads, {found.passes} passes"
+        f"{_batches(found.shapes)}, {_count(found.threads, 'thread')}, {_count(found.passes, 'pass', 'passes')}"
     )
 
 
@@ -58,7 +58,7 @@ def layers_table(found: Explanation, most: int) -> Table:
         title="Time by layer, ms of a pass",
         columns=(*words("layer"), *numbers("fp32", "INT8", "of it Q/DQ", "speed-up"), *words("multiplies with")),
         rows=tuple(_layer(each) for each in found.layers[:most]),
-        caption=f"and {left} more layers; --layers shows more" if left > 0 else "",
+        caption=f"{_count(left, 'more layer')}; --layers shows more" if left > 0 else "",
     )
 
 
@@ -74,6 +74,10 @@ def _where(each: Finding) -> str:
     names = each.nodes or each.layers
     more = len(names) - _MOST_LAYERS
     return ", ".join(names[:_MOST_LAYERS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _count(number: int, singular: str, plural: str = "") -> str:
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
 def _nodes(count: int) -> str:

@@ -68,5 +68,5 @@ def test_layers_are_the_dearest_ones_and_losses_are_marked() -> None:
     assert table.column("speed-up") == ["0.50x", "1.00x"]
     assert [row[4].tone for row in table.rows] == ["bad", "plain"]
     assert table.column("of it Q/DQ") == ["0.50", "-"]
-    assert "1 more layers" in table.caption
+    assert table.caption.startswith("1 more layer;")
     assert layers_table(explanation(), 3).caption == ""
