@@ -179,18 +179,20 @@ class ActivationQuantizer(FakeQuantize):
 
     def forward(self, x: Tensor) -> Tensor:
         """The activations rounded, or themselves where the phase says so. The rows of a batch are on axis 0."""
+        if self.phase == "observing" and self.collector is not None:
+            self.collector.update(x.detach().float().cpu().numpy())
+        if self.follows:
+            self._follow_(x.detach())
+        return self.round_again(x)
+
+    def round_again(self, x: Tensor) -> Tensor:
+        """`forward` for values that were seen before: nothing is collected or followed."""
         match self.phase:
-            case "off":
-                return x
-            case "observing":
-                if self.collector is not None:
-                    self.collector.update(x.detach().float().cpu().numpy())
+            case "off" | "observing":
                 return x
             case "exporting":
                 return self.exported(x)
             case "quantizing":
-                if self.follows:
-                    self._follow_(x.detach())
                 return self.rounded(x, x.numel() // max(len(x), 1))
 
     def set_range_(self, low: Tensor, high: Tensor) -> None:
