@@ -6,9 +6,9 @@ A graph that is right is exact for most rows and off by some steps for a few; on
 bounds follow: the root of the mean squared difference has to be small, and the largest difference may be larger, both
 in standard deviations of the output over all rows; and decisions are counted.
 
-Measured on 1,000 reviews with MiniLM-L6 and scales by minmax: half of the logits equal to six digits, a largest
-difference of 0.21 standard deviations, two decisions that differ. ONNX Runtime with and without its own optimizations
-differs from itself by 0.13.
+Measured with MiniLM-L6 and scales by minmax, without training: on 1,000 reviews half of the logits are equal to six
+digits, the largest difference is 0.21 standard deviations, and two decisions differ; ONNX Runtime with and without its
+own optimizations differs from itself by 0.13. On 400 of them the root mean square is 0.0105 standard deviations.
 """
 
 from __future__ import annotations

@@ -95,4 +95,5 @@ class Dataflow:
 def replace_(model: nn.Module, name: str, module: nn.Module) -> None:
     """Put a module in the place of another."""
     parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, module)
+    holder = model.get_submodule(parent)
+    setattr(holder, child, module.train(holder.training))

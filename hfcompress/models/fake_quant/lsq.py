@@ -62,14 +62,14 @@ class _LearnedStepSize(torch.autograd.Function):
         step = scale.clamp_min(SMALLEST_SCALE)
         # In half precision the integers themselves would be rounded.
         quantized = fake_quantize(x.float(), step, zero_point, quant_min, quant_max)
-        # A scale that follows what it sees may have moved on by the backward pass, where a layer is used twice.
-        ctx.save_for_backward(x, quantized, step, zero_point.clone())
+        # Not the result: a model may add to it in place, as residual networks do.
+        ctx.save_for_backward(x, step, zero_point.clone())  # a copy: the next call may move it
         ctx.range, ctx.gradient_scale = (quant_min, quant_max), gradient_scale
         return quantized.to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, quantized, step, zero_point = ctx.saved_tensors
+        x, step, zero_point = ctx.saved_tensors
         per_channel = step.numel() > 1
         shape = (-1,) + (1,) * (x.dim() - 1) if per_channel else (1,)
         low, high = (((bound - zero_point) * step).view(shape) for bound in ctx.range)
@@ -77,6 +77,7 @@ class _LearnedStepSize(torch.autograd.Function):
         grad_x = grad * inside
         if not ctx.needs_input_grad[1]:
             return grad_x, None, None, None, None, None
+        quantized = fake_quantize(x.float(), step, zero_point, *ctx.range)
         # `quantized - x` is scale * (round(v) - v); outside, `quantized` is scale * Q_min or scale * Q_max.
         slope = torch.where(inside, quantized - x, quantized).mul_(grad)
         summed = slope.flatten(1).sum(1) if per_channel else slope.sum().view(1)

@@ -36,7 +36,7 @@ class Given(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x rounded."""
-        return self.quantizer.again(x) if self.again else x
+        return self.quantizer.round_again(x) if self.again else x
 
 
 class QuantLinear(nn.Linear):

@@ -179,29 +179,21 @@ class ActivationQuantizer(FakeQuantize):
 
     def forward(self, x: Tensor) -> Tensor:
         """The activations rounded, or themselves where the phase says so. The rows of a batch are on axis 0."""
+        if self.phase == "observing" and self.collector is not None:
+            self.collector.update(x.detach().float().cpu().numpy())
+        if self.follows:
+            self._follow_(x.detach())
+        return self.round_again(x)
+
+    def round_again(self, x: Tensor) -> Tensor:
+        """`forward` for values that were seen before: nothing is collected or followed."""
         match self.phase:
-            case "off":
-                return x
-            case "observing":
-                if self.collector is not None:
-                    self.collector.update(x.detach().float().cpu().numpy())
+            case "off" | "observing":
                 return x
             case "exporting":
                 return self.exported(x)
             case "quantizing":
-                if self.follows:
-                    self._follow_(x.detach())
-                return self._rounded(x)
-
-    def again(self, x: Tensor) -> Tensor:
-        """`forward` of values that were given to it before: its range has seen them."""
-        match self.phase:
-            case "observing":
-                return x
-            case "quantizing":
-                return self._rounded(x)
-            case _:
-                return self.forward(x)
+                return self.rounded(x, x.numel() // max(len(x), 1))
 
     def set_range_(self, low: Tensor, high: Tensor) -> None:
         """See `FakeQuantize.set_range_`; a moving average goes on from here."""
@@ -209,9 +201,6 @@ class ActivationQuantizer(FakeQuantize):
         if not self.learned:
             self.low.copy_(low)
             self.high.copy_(high)
-
-    def _rounded(self, x: Tensor) -> Tensor:
-        return self.rounded(x, x.numel() // max(len(x), 1))
 
     def _follow_(self, x: Tensor) -> None:
         ends = (x.amin().view(1).float(), x.amax().view(1).float())
