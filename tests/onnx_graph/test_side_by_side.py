@@ -10,7 +10,7 @@ import pytest
 
 from hfcompress.onnx_graph.operators import model_file
 from hfcompress.onnx_graph.side_by_side import quantized_layers, write_side_by_side
-from hfcompress.quantize.stage import quantize_dynamic
+from hfcompress.quantize.dynamic import quantize_dynamic
 from hfcompress.quantize.targets import SCHEMES
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from tests.quantize.outliers import SIDE, layer, quantize_statically, save_network

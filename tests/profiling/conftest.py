@@ -49,7 +49,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     """A tiny BERT, exported and dynamically quantized."""
     from hfcompress.export.optimum import export_with_optimum
-    from hfcompress.quantize.stage import quantize_onnx
+    from hfcompress.quantize.api import quantize_onnx
 
     folder = tmp_path_factory.mktemp("bert")
     source = tiny.save_bert(folder / "torch", layers=2, head=True, hidden_size=64, intermediate_size=256)

@@ -16,8 +16,8 @@ from hfcompress.host import describe_host
 from hfcompress.onnx_graph.first_token import first_token_only_
 from hfcompress.onnx_graph.products import weight_products
 from hfcompress.onnx_graph.wiring import Wiring
+from hfcompress.quantize.quantizer import quantizer_for
 from hfcompress.quantize.smooth import smooth_graph_
-from hfcompress.quantize.stage import quantizer_for
 from hfcompress.quantize.targets import SCHEMES, cpu_of
 from hfcompress.recipe.quantization import Calibration, SmoothQuantConfig
 from hfcompress.recipe.stages import QuantizeConfig
