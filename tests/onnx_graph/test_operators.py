@@ -87,7 +87,7 @@ def test_an_exported_model_has_the_parameters_of_its_torch_model_also_after_quan
 ) -> None:
     from hfcompress.export.optimum import export_with_optimum
     from hfcompress.models.loading import load_model
-    from hfcompress.quantize.stage import quantize_onnx
+    from hfcompress.quantize.api import quantize_onnx
 
     source = tiny.save_bert(tmp_path / "torch", layers=2, head=True)
     expected = sum(parameter.numel() for parameter in load_model(source, "text-classification").parameters())
