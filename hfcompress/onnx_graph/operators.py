@@ -80,7 +80,7 @@ def parameter_count(path: Path) -> int:
     sizes = {
         tensor.name: int(np.prod(tensor.dims))
         for tensor in graph.initializer
-        if len(tensor.dims) > 0 and not tensor.name.endswith(_SCALE_SUFFIXES) and tensor.data_type not in _INDEX_TYPES
+        if len(tensor.dims) > 0 and not tensor.name.endswith(_SCALE_SUFFIXES) and _is_parameter(tensor)
     }
     for node in graph.node:  # in topological order
         if node.op_type == "Identity" and node.input[0] in sizes:
@@ -88,7 +88,9 @@ def parameter_count(path: Path) -> int:
     return sum(sizes.values())
 
 
-_INDEX_TYPES = (6, 7)  # INT32 and INT64: shapes and axes
+def _is_parameter(tensor: Any) -> bool:
+    """Shapes and axes are INT32 (6) and INT64 (7), and so are biases of integer products, which say so."""
+    return tensor.data_type not in (6, 7) or (tensor.data_type == 6 and "_quantized" in tensor.name)
 
 
 def _graph(path: Path) -> Any:

@@ -7,29 +7,29 @@ from typing import Any
 
 
 def store_constants_(model: Any) -> None:
-    """Let every node read stored constants by their own names, so that a quantizer sees which inputs are weights.
+    """Store every constant under the name by which nodes read it, so that a quantizer sees which inputs are weights.
 
-    The exporter stores equal weights once and gives the others as an `Identity` of the stored one, and some as a
-    `Constant` node: Optimum would take either for an activation.
+    The exporter stores equal weights once and gives the others as an `Identity` of the stored one; other tools write
+    matrices as `Constant` nodes. Optimum would take either for an activation.
 
     Args:
         model: an `onnx.ModelProto` with its weights; changed in place. Its outputs stay as they are.
     """
     graph = model.graph
     outputs = {output.name for output in graph.output}
-    stored = {tensor.name: tensor.name for tensor in graph.initializer}
+    stored = {tensor.name: tensor for tensor in graph.initializer}
     kept = []
     for node in graph.node:  # in topological order
-        if node.op_type == "Constant" and node.attribute[0].name == "value" and node.output[0] not in outputs:
+        name = node.output[0]
+        if node.op_type == "Constant" and len(node.attribute[0].t.dims) > 1 and name not in outputs:
             graph.initializer.append(node.attribute[0].t)
-            graph.initializer[-1].name = stored[node.output[0]] = node.output[0]
-        elif node.op_type == "Identity" and node.input[0] in stored and node.output[0] not in outputs:
-            stored[node.output[0]] = stored[node.input[0]]
+        elif node.op_type == "Identity" and node.input[0] in stored and name not in outputs:
+            graph.initializer.append(stored[node.input[0]])
         else:
             kept.append(node)
-    for node in kept:
-        for place, name in enumerate(node.input):
-            node.input[place] = stored.get(name, name)
+            continue
+        graph.initializer[-1].name = name
+        stored[name] = graph.initializer[-1]
     del graph.node[:]
     graph.node.extend(kept)
 

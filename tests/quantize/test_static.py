@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hfcompress.errors import InputError, StageError
-from hfcompress.onnx_graph.operators import INTEGER_OPERATORS, integer_operator_count, model_file
+from hfcompress.onnx_graph.operators import INTEGER_OPERATORS, integer_operator_count, model_file, parameter_count
 from hfcompress.onnx_graph.optimized import optimized_graph
 from hfcompress.quantize.static import Calibrated, calibrate, quantize_static
 from hfcompress.quantize.targets import SCHEMES, Scheme
@@ -91,6 +91,17 @@ def test_nothing_but_what_an_integer_operator_reads_is_rounded(calibrated: Calib
 def test_tables_are_8_bit_and_the_file_about_a_quarter(fp32: Path, calibrated: Calibrated, tmp_path: Path) -> None:
     path = quantize_static(calibrated, tmp_path, VNNI, per_channel=True)
     assert path.stat().st_size < 0.3 * model_file(fp32).stat().st_size
+
+
+def test_the_number_of_parameters_does_not_change(
+    fp32: Path, calibrated: Calibrated, resnet: Path, tmp_path: Path
+) -> None:
+    for source, ready in ((fp32, calibrated), (resnet, calibrate(resnet, VNNI, Calibration(), images()))):
+        for per_channel in (True, False):
+            out = tmp_path / f"{source.name}-{per_channel}"
+            out.mkdir()
+            path = quantize_static(ready, out, VNNI, per_channel=per_channel)
+            assert parameter_count(path) == parameter_count(model_file(source))
 
 
 @pytest.mark.parametrize("target", SCHEMES)
