@@ -147,6 +147,16 @@ def test_an_operator_set_without_the_operators_is_refused_with_the_lowest_that_h
         export_with_optimum(source, tmp_path / "out", "text-classification", opset)
 
 
+def test_export_onnx_takes_a_fake_quantized_folder(tmp_path: Path) -> None:
+    from hfcompress import export_onnx
+
+    source = fake_quantized(tmp_path / "source", "distilbert")
+    examples = ["good", "word1 bad word2"] * 5
+    assert export_onnx(source, tmp_path / "onnx", examples=examples).batches == 10 + 2
+    with pytest.raises(NumericalMismatchError, match="fake-quantized model"):
+        export_onnx(source, tmp_path / "onnx", examples=examples, tolerance=1e-12)
+
+
 def test_a_model_quantizes_as_before_after_it_was_exported() -> None:
     from hfcompress.models.fake_quant import exporting
     from tests.models.conftest import outputs
