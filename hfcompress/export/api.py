@@ -10,9 +10,13 @@ import numpy as np
 
 from hfcompress.artifact import check_replaceable, writing
 from hfcompress.errors import InputError
+from hfcompress.export.agreement import compare_rounded, decision_of
 from hfcompress.export.check import Agreement, compare
 from hfcompress.export.optimum import export_with_optimum
+from hfcompress.export.rounded import check_placement
+from hfcompress.models.fake_quant.folder import read_structure
 from hfcompress.models.folder import check_safe, read_config, task_of
+from hfcompress.onnx_graph.operators import model_file
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.runtimes.torch import TorchRuntime
 from hfcompress.tasks import get_task
@@ -20,6 +24,8 @@ from hfcompress.tasks.base import Task
 
 #: Shapes of the made-up batches that are compared when no examples are given: rows, tokens.
 _SHAPES = ((1, 8), (3, 17), (8, 40))
+#: Default for graphs that compute what PyTorch does.
+TOLERANCE = 1e-3
 #: Tokens after which examples are cut.
 _MAX_LENGTH = 128
 
@@ -30,31 +36,42 @@ def export_onnx(
     *,
     examples: Sequence[Any] | None = None,
     opset: int | None = None,
-    tolerance: float = 1e-3,
+    tolerance: float | None = None,
 ) -> Agreement:
     """Export a fine-tuned torch model folder to ONNX through Optimum, and compare the logits with PyTorch's.
+
+    A fake-quantized folder becomes a Q/DQ graph, of which every layer has to be an integer operator in ONNX Runtime.
 
     Args:
         model: a local folder with the task's head, in safetensors.
         out: the folder to write; replaced as a whole, and only when the comparison holds.
         examples: strings, pairs of strings or images to compare on; made-up batches otherwise.
         opset: ONNX operator set; default: what Optimum takes for the model.
-        tolerance: largest accepted |ONNX Runtime - PyTorch| of any logit.
+        tolerance: largest accepted |ONNX Runtime - PyTorch| of any logit; default: 0.001, and for a Q/DQ graph the
+            bounds of `compare_rounded`.
 
     Raises:
         InputError: the folder cannot be exported, or `out` holds what is not a model.
         NumericalMismatchError: the exported model answers otherwise; nothing is written.
+        StageError: a layer of a Q/DQ graph is no integer operator; nothing is written.
     """
     folder = Path(model)
     check_safe(folder)
-    task = task_of(read_config(folder))
+    config = read_config(folder)
+    task = task_of(config)
     if task is None:
         raise InputError(f"{folder} has no head for a task that hfcompress knows; fine-tune it first")
     check_replaceable(Path(out), folder)
     with writing(Path(out)) as temporary:
         export_with_optimum(folder, temporary, task, opset)
-        batches = _batches(folder, get_task(task), examples)
-        return compare(TorchRuntime(folder, task), OnnxRuntime(temporary), batches, tolerance)
+        batches = list(_batches(folder, get_task(task), examples))
+        runtimes = TorchRuntime(folder, task), OnnxRuntime(temporary)
+        structure = read_structure(folder)
+        if structure is None:
+            return compare(*runtimes, batches, TOLERANCE if tolerance is None else tolerance)
+        check_placement(model_file(temporary), structure)
+        decision = decision_of(task, get_task(task).labels_of_model(config))
+        return Agreement(compare_rounded(*runtimes, batches, decision, tolerance).largest, len(batches))
 
 
 def _batches(folder: Path, task: Task, examples: Sequence[Any] | None) -> Iterator[dict[str, np.ndarray]]:

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfcompress.errors import ModelError
-from hfcompress.models.fake_quant.folder import expected_missing, read_structure, rebuild_, write_structure
+from hfcompress.models.fake_quant.folder import (
+    added_names,
+    expected_missing,
+    read_structure,
+    rebuild_,
+    write_fake_quant,
+)
 from hfcompress.models.fake_quant.insert import is_fake_quantized
 from hfcompress.models.folder import check_safe, read_config, task_of
 from hfcompress.models.quiet import no_bars, quiet
@@ -59,14 +65,8 @@ def load_model(
         raise ModelError(f"{folder} lacks {len(missing)} weights of its model ({missing[0]}, ...); copy it again whole")
     loaded: PreTrainedModel = model.float().eval()
     if structure is not None:
-        rebuild_(loaded, structure, _tensors(folder))
+        rebuild_(loaded, structure, folder)
     return loaded
-
-
-def _tensors(folder: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    return {name: tensor for path in sorted(folder.glob("*.safetensors")) for name, tensor in load_file(path).items()}
 
 
 def load_config(folder: Path, *, trust_remote_code: bool = False) -> Any:
@@ -108,10 +108,12 @@ def save_model(
     The processor that is written gives only what the model takes: a DistilBERT made from a BERT has BERT's tokenizer,
     and Transformers' own pipelines would hand it `token_type_ids`.
     """
+    held = model.state_dict() if weights is None else weights
+    added = added_names(model)
     with no_bars():
-        model.save_pretrained(folder, state_dict=weights)
+        model.save_pretrained(folder, state_dict={name: held[name] for name in held if name not in added})
     if is_fake_quantized(model):
-        write_structure(model, folder)
+        write_fake_quant(model, folder, held)
     taken = inspect.signature(type(model).forward).parameters
     named = list(getattr(processor, "model_input_names", ()))
     if any(name not in taken for name in named):

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from hfcompress.errors import InputError
-from hfcompress.models.architectures import ARCHITECTURES
 from hfcompress.models.fake_quant.quantizer import ActivationQuantizer
 from hfcompress.models.fake_quant.scheme import QuantScheme
 from hfcompress.models.layers import architecture_of, layer_paths
@@ -122,10 +121,9 @@ def attention_paths(model: Any) -> tuple[str, ...]:
     """
     architecture = architecture_of(model.config.model_type)
     if not architecture.projections:
-        known = ", ".join(sorted(name for name, entry in ARCHITECTURES.items() if entry.projections))
         raise InputError(
-            f"attention_products are known of {known}, and {model.config.model_type} is none of them "
-            f"({architecture.no_projections}); set `attention_products: false`"
+            f"attention_products are found by the query projections, and {model.config.model_type} has none of its own "
+            f"for each layer: {architecture.no_projections}; set `attention_products: false`"
         )
     modules = dict(model.named_modules())
     queries = (f"{layer}.{query}" for layer in layer_paths(model) for query, _, _ in architecture.projections)

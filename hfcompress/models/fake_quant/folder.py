@@ -1,4 +1,4 @@
-"""`fake_quant.json`: what makes a plain model of Transformers the fake-quantized one whose weights lie beside it."""
+"""`fake_quant.json` and `fake_quant.safetensors`: what makes a plain model of Transformers the fake-quantized one."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from hfcompress.models.fake_quant.batch_norm import FoldedBatchNorm, FoldedReLU,
 from hfcompress.models.fake_quant.insert import set_phase_, turn_, twins
 from hfcompress.models.fake_quant.links import fold_relu_, share_
 from hfcompress.models.fake_quant.modules import Given
+from hfcompress.models.fake_quant.quantizer import FakeQuantize
 from hfcompress.models.fake_quant.scheme import QuantScheme
 
-FILE = "fake_quant.json"
+#: Scales lie beside the weights and not among them: `model.safetensors` is that of a plain model, and Transformers 5
+#: renames what is in it.
+STRUCTURE, SCALES = "fake_quant.json", "fake_quant.safetensors"
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,27 @@ def structure_of(model: nn.Module) -> Structure:
     )
 
 
-def write_structure(model: nn.Module, folder: Path) -> None:
-    """Write `fake_quant.json` of a fake-quantized model; its scales are in the state dict."""
+def added_names(model: nn.Module) -> set[str]:
+    """What the state dict of a fake-quantized model holds that a plain one's does not: scales, zero points, factors of
+    SmoothQuant, biases of batch-norms that were folded."""
+    own = {
+        f"{name}.{key}"
+        for name, module in model.named_modules()
+        if isinstance(module, FakeQuantize)
+        for key in module.state_dict()
+    }
+    smoothed = {f"{name}.smooth" for name, twin in twins(model).items() if getattr(twin, "smooth", None) is not None}
+    return own | smoothed | {f"{each.into}.bias" for each in model.modules() if isinstance(each, FoldedBatchNorm)}
+
+
+def write_fake_quant(model: nn.Module, folder: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write `fake_quant.json` and `fake_quant.safetensors` of a fake-quantized model; `weights`: its state dict."""
+    from safetensors.torch import save_file
+
     text = json.dumps(asdict(structure_of(model)), indent=2, sort_keys=True)
-    (folder / FILE).write_text(text + "\n", encoding="utf-8")
+    (folder / STRUCTURE).write_text(text + "\n", encoding="utf-8")
+    added = {name: weights[name].detach().contiguous() for name in sorted(added_names(model))}
+    save_file(added, folder / SCALES, metadata={"format": "pt"})
 
 
 def read_structure(folder: Path) -> Structure | None:
@@ -78,7 +98,7 @@ def read_structure(folder: Path) -> Structure | None:
     Raises:
         ModelError: `fake_quant.json` cannot be read.
     """
-    path = folder / FILE
+    path = folder / STRUCTURE
     if not path.is_file():
         return None
     try:
@@ -87,18 +107,15 @@ def read_structure(folder: Path) -> Structure | None:
         raise ModelError(f"{path} does not describe a fake-quantized model: {error}") from error
 
 
-def rebuild_(model: nn.Module, structure: Structure, tensors: Mapping[str, Tensor]) -> None:
-    """Make of a plain model, loaded with its weights, the fake-quantized one.
-
-    Args:
-        model: in place.
-        structure: of the fake-quantized model.
-        tensors: its state dict; what the plain model has of it is not read.
+def rebuild_(model: nn.Module, structure: Structure, folder: Path) -> None:
+    """Make of a plain model, loaded with the weights of a folder, the fake-quantized one.
 
     Raises:
         ModelError: the model has no such modules, or scales are missing or of other shapes.
     """
-    plain = set(model.state_dict())
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         for norm, convolution in structure.batch_norms.items():
             leave_folded_(model, norm, convolution)
@@ -110,13 +127,13 @@ def rebuild_(model: nn.Module, structure: Structure, tensors: Mapping[str, Tenso
             fold_relu_(model, relu, convolution)
         for name, leader in structure.shared.items():
             share_(model, name, leader)
+        added = load_file(folder / SCALES)
         for name in structure.smoothed:
-            model.get_submodule(name).smooth = torch.ones(tensors[f"{name}.smooth"].shape)
-        added = {name: tensors[name] for name in model.state_dict() if name not in plain}
-        model.load_state_dict(added, strict=False)
-    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+            model.get_submodule(name).smooth = torch.ones(added[f"{name}.smooth"].shape)
+        model.load_state_dict({name: added[name] for name in added_names(model)}, strict=False)
+    except (AttributeError, KeyError, RuntimeError, TypeError, OSError, SafetensorError) as error:
         raise ModelError(
-            f"{FILE} and the weights do not fit a {type(model).__name__}: {error}; load it with the version of "
+            f"{STRUCTURE} and {SCALES} do not fit a {type(model).__name__}: {error}; load it with the version of "
             "Transformers and the number of labels that it was saved with"
         ) from error
     set_phase_(model, "quantizing")

@@ -54,7 +54,7 @@ def test_an_attention_is_the_formula_with_its_factors_rounded() -> None:
 
 @pytest.mark.parametrize("family", ["albert", "convnext", "modernbert", "resnet", "swin"])
 def test_a_family_whose_attention_has_no_place_for_it_is_refused_by_name(family: str) -> None:
-    with pytest.raises(InputError, match=rf"{family} is none of them .*set `attention_products: false`"):
+    with pytest.raises(InputError, match=rf"and {family} has none of its own .*set `attention_products: false`"):
         insert_fake_quant_(make(family), scheme(products=True))
 
 

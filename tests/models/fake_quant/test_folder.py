@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hfcompress.errors import ModelError
-from hfcompress.models.fake_quant.folder import FILE, structure_of
+from hfcompress.models.fake_quant.folder import SCALES, STRUCTURE, structure_of
 from hfcompress.models.loading import load_model, save_model
 from tests import tiny
 from tests.models.conftest import make, outputs
@@ -60,9 +60,9 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_a_scale_that_is_missing_is_named(saved: Path) -> None:
-    weights = load_file(saved / "model.safetensors")
-    del weights["classifier.weight_quantizer.scale"]
-    save_file(weights, saved / "model.safetensors", metadata={"format": "pt"})
+    scales = load_file(saved / SCALES)
+    del scales["classifier.weight_quantizer.scale"]
+    save_file(scales, saved / SCALES)
     with pytest.raises(ModelError, match=r"do not fit a BertForSequenceClassification.*classifier\.weight_quantizer"):
         load_model(saved, "text-classification")
 
@@ -70,19 +70,26 @@ def test_a_scale_that_is_missing_is_named(saved: Path) -> None:
 def test_a_layer_that_the_model_lacks_and_another_head_are_one_clear_error_each(saved: Path) -> None:
     with pytest.raises(ModelError, match="the number of labels that it was saved with"):
         load_model(saved, "text-classification", labels=tiny.classes("a", "b", "c", "d"))
-    content = json.loads((saved / FILE).read_text())
-    (saved / FILE).write_text(json.dumps({**content, "layers": ["bert.nowhere"]}))
+    content = json.loads((saved / STRUCTURE).read_text())
+    (saved / STRUCTURE).write_text(json.dumps({**content, "layers": ["bert.nowhere"]}))
     with pytest.raises(ModelError, match="nowhere"):
         load_model(saved, "text-classification")
 
 
 @pytest.mark.parametrize("text", ["{}", "no json", '{"scheme": 3}'])
 def test_a_file_that_describes_no_model_is_one_clear_error(saved: Path, text: str) -> None:
-    (saved / FILE).write_text(text)
+    (saved / STRUCTURE).write_text(text)
     with pytest.raises(ModelError, match=r"fake_quant\.json does not describe"):
         load_model(saved, "text-classification")
 
 
 def test_a_plain_model_leaves_no_file(tmp_path: Path) -> None:
     save_model(make("bert"), tiny.make_tokenizer(), tmp_path)
-    assert not (tmp_path / FILE).exists()
+    assert not (tmp_path / STRUCTURE).exists()
+    assert not (tmp_path / SCALES).exists()
+
+
+def test_the_weights_beside_are_those_of_a_plain_model(tmp_path: Path) -> None:
+    save_model(rounded("bert"), tiny.make_tokenizer(), tmp_path)
+    assert load_file(tmp_path / "model.safetensors").keys() == make("bert").state_dict().keys()
+    assert all("quantizer" in name for name in load_file(tmp_path / SCALES))
