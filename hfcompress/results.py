@@ -178,6 +178,10 @@ class ArtifactResult(Speed):
     fallback: FallbackResult | None = None
 
 
+#: The start of the name of a `not_slower` gate; the artifact that it is against follows.
+NOT_SLOWER = "not slower than "
+
+
 class GateResult(Record):
     """One bound, what was measured, and the verdict.
 

@@ -10,7 +10,7 @@ from hfcompress.artifact import Artifact
 from hfcompress.errors import StageError
 from hfcompress.export.agreement import compare_rounded, decision_of
 from hfcompress.models.fake_quant.folder import Structure
-from hfcompress.onnx_graph.placement import in_floating_point, placement
+from hfcompress.onnx_graph.placement import UNUSED, in_floating_point, placement
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.runtimes.torch import TorchRuntime
 from hfcompress.stage import Run
@@ -28,7 +28,7 @@ def prove_rounded(
         StageError: a layer is no integer operator (named).
         NumericalMismatchError: the answers differ; see `compare_rounded`.
     """
-    placed = check_placement(graph, structure)
+    placed = {name: kind for name, kind in check_placement(graph, structure).items() if kind != UNUSED}
     processor = run.data.task.load_processor(source.path)
     split = "validation" if "validation" in run.data.rows.splits else next(iter(run.data.rows.splits))
     batches = run.data.batches(run.data.prepared(split, processor), processor, run.data.task.predict_rows)
@@ -52,4 +52,6 @@ def check_placement(graph: Path, structure: Structure) -> dict[str, str]:
             f"{len(left)} of {len(placed)} layers did not become integer operators in ONNX Runtime: {named}; name them "
             "in `skip` of the qat stage, so that training does not round what will not be rounded"
         )
+    if all(kind == UNUSED for kind in placed.values()):
+        raise StageError(f"none of the {len(placed)} layers of the plan is in the graph; export it again")
     return placed

@@ -12,6 +12,7 @@ import numpy as np
 
 from hfcompress.artifact import Artifact
 from hfcompress.errors import StageError
+from hfcompress.export.api import TOLERANCE
 from hfcompress.export.check import Agreement, compare
 from hfcompress.export.optimum import export_with_optimum
 from hfcompress.export.rounded import prove_rounded
@@ -49,14 +50,13 @@ Prove = Callable[[Path], dict[str, Any]]
 def _proof(config: ExportConfig, source: Artifact, run: Run) -> Prove:
     structure = read_structure(source.path)
     if structure is not None:
-        # The default is for graphs that compute what PyTorch does, up to the last digits.
-        tolerance = config.tolerance if "tolerance" in config.model_fields_set else None
-        return lambda graph: prove_rounded(source, structure, graph, run, tolerance)
+        return lambda graph: prove_rounded(source, structure, graph, run, config.tolerance)
+    tolerance = TOLERANCE if config.tolerance is None else config.tolerance
 
     def prove(graph: Path) -> dict[str, Any]:
-        agreement = check_export(source, OnnxRuntime(graph), run, config.tolerance)
+        agreement = check_export(source, OnnxRuntime(graph), run, tolerance)
         return {
-            "tolerance": config.tolerance,
+            "tolerance": tolerance,
             "largest_difference": agreement.largest,
             "batches": agreement.batches,
         }

@@ -99,6 +99,16 @@ def check_head(folder: Path, task: TaskName) -> None:
         )
 
 
+def save_weights(model: PreTrainedModel, folder: Path, weights: dict[str, torch.Tensor] | None = None) -> None:
+    """Write weights and config; of a fake-quantized model those of a plain one, and beside them what rounds it."""
+    held = model.state_dict() if weights is None else weights
+    added = added_names(model)
+    with no_bars():
+        model.save_pretrained(folder, state_dict={name: held[name] for name in held if name not in added})
+    if is_fake_quantized(model):
+        write_fake_quant(model, folder, held)
+
+
 def save_model(
     model: PreTrainedModel, processor: Any, folder: Path, weights: dict[str, torch.Tensor] | None = None
 ) -> None:
@@ -108,12 +118,7 @@ def save_model(
     The processor that is written gives only what the model takes: a DistilBERT made from a BERT has BERT's tokenizer,
     and Transformers' own pipelines would hand it `token_type_ids`.
     """
-    held = model.state_dict() if weights is None else weights
-    added = added_names(model)
-    with no_bars():
-        model.save_pretrained(folder, state_dict={name: held[name] for name in held if name not in added})
-    if is_fake_quantized(model):
-        write_fake_quant(model, folder, held)
+    save_weights(model, folder, weights)
     taken = inspect.signature(type(model).forward).parameters
     named = list(getattr(processor, "model_input_names", ()))
     if any(name not in taken for name in named):

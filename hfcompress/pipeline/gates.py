@@ -11,7 +11,7 @@ from hfcompress.benchmark.timings import Timings
 from hfcompress.recipe.data import Gate
 from hfcompress.recipe.graph import inputs_of
 from hfcompress.recipe.recipe import Recipe
-from hfcompress.results import ArtifactResult, Difference, GateResult
+from hfcompress.results import NOT_SLOWER, ArtifactResult, Difference, GateResult
 
 
 def reference_of(recipe: Recipe, artifact: str) -> str | None:
@@ -124,7 +124,7 @@ def _default_gates(recipe: Recipe, evidence: Evidence) -> Iterator[GateResult]:
             continue
         ratio = speedup_over(evidence.timings[source], evidence.timings[name], evidence.seed).value
         yield GateResult(
-            name=f"not slower than {source}",
+            name=f"{NOT_SLOWER}{source}",
             artifact=name,
             kind="not_slower",
             bound=1.0,

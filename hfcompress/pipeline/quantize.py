@@ -29,6 +29,9 @@ from hfcompress.tasks.columns import Column, concatenate
 from hfcompress.tasks.dataset import has_labels
 from hfcompress.tasks.loading import load_data
 
+#: Tasks whose predictions are made of the outputs of several rows, and of what their labels say.
+_OF_SEVERAL_ROWS = ("feature-extraction", "question-answering")
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -53,7 +56,7 @@ class Quantized:
         target: for which the graph is.
         integer_operators: how many products multiply integers.
         size_mb: of (floating point, INT8), 10^6 bytes of weights and graph.
-        comparison: None where there are no rows, or the target does not run here.
+        comparison: None where there are no rows that can be compared, or the target does not run here.
     """
 
     target: str
@@ -95,12 +98,14 @@ def quantize_model(
         return Quantized(scheme.target, count, sizes, compared)
 
 
-def _compare(source: Path, out: Path, data: DataConfig, progress: Progress) -> Comparison:
+def _compare(source: Path, out: Path, data: DataConfig, progress: Progress) -> Comparison | None:
     name = task_of(read_config(source))
     if name is None:
         raise ModelError(f"{source} has no head for a task that hfcompress knows")
     task, split = get_task(name), "validation"
     if not has_labels(data, "validation", name):
+        if name in _OF_SEVERAL_ROWS:
+            return None
         before, after = (_predictions(folder, data, "validation", task) for folder in (source, out))
         return Comparison(len(before), agreement(after, before), {})
     rows = data.model_copy(update={"splits": {"validation": data.splits["validation"]}})

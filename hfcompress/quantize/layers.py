@@ -46,22 +46,28 @@ def layers_of(graph: Any, scheme: Scheme, excluded: Collection[str] = ()) -> Lay
         scheme: the target's.
         excluded: names of nodes that stay in floating point.
 
-    Raises:
-        StageError: no product with a weight is left.
     """
     ranks = {tensor.name: len(tensor.dims) for tensor in graph.initializer if tensor.data_type == _FLOAT}
     candidates = [node for node in graph.node if node.name not in excluded]
     products = [node for node in candidates if node.op_type in scheme.products and _has_weight(node, ranks)]
-    if not products:
+    tables = [node for node in candidates if scheme.tables and node.op_type == "Gather" and node.input[0] in ranks]
+    convolutions = {node.output[0] for node in products if node.op_type == "Conv"}
+    between = list(_between(candidates, scheme.between, convolutions, set(ranks)))
+    return Layers(tuple(products), tuple(tables), tuple(between))
+
+
+def check_products(layers: Layers, scheme: Scheme, excluded: Collection[str]) -> None:
+    """Refuse a graph in which a scheme finds nothing to multiply as integers.
+
+    Raises:
+        StageError: says what was looked for.
+    """
+    if not layers.products:
         kept = ", but for those that `skip` names" if excluded else ""
         raise StageError(
             f"quantize found no {' or '.join(sorted(scheme.products))} with constant weights{kept}; INT8 would gain "
             "nothing; leave the stage out"
         )
-    tables = [node for node in candidates if scheme.tables and node.op_type == "Gather" and node.input[0] in ranks]
-    convolutions = {node.output[0] for node in products if node.op_type == "Conv"}
-    between = list(_between(candidates, scheme.between, convolutions, set(ranks)))
-    return Layers(tuple(products), tuple(tables), tuple(between))
 
 
 _FLOAT = 1  # TensorProto.FLOAT

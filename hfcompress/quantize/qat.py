@@ -44,10 +44,11 @@ def qat(config: QatConfig, inputs: Inputs, run: Run) -> Artifact:
         processor = seeded_processor(inputs.source, run)
         arguments = arguments_for(run, fields, QATArguments)
         rows = run.data.prepared("train", processor, unlabeled=True)
-        teacher = teacher_of(config, inputs, Taught(processor, len(rows), arguments), run)
         model = load_model(inputs.source.path, run.task, trust_remote_code=inputs.source.trusted).to(arguments.device)
         batches = CalibrationRows(model, run.data, processor, config.calibration.samples, run.seed)
         said.update(fake_quantize_(model, config, target, batches, run.seed))
+        # Last: to fill a teacher's cache is long work, and what is wrong with the student is known by now.
+        teacher = teacher_of(config, inputs, Taught(processor, len(rows), arguments), run)
         return train(Lesson(model, rows, processor, teacher), arguments, run, QATTrainer)
 
     _check_rows(run)

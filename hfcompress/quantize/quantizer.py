@@ -61,6 +61,7 @@ class Quantizer:
             return self.source
         import onnx
 
+        shutil.rmtree(folder, ignore_errors=True)  # what a search that was stopped left
         shutil.copytree(self.source, folder, ignore=shutil.ignore_patterns("*.onnx*", "manifest.json"))
         onnx.save(self.calibrated.model, folder / "model.onnx")
         return folder

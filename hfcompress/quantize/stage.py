@@ -33,7 +33,7 @@ def quantize(config: QuantizeConfig, inputs: Inputs, run: Run) -> Artifact:
     if config.fallback is None:
         write(run.out)
     else:
-        floating = replace(inputs.source, path=write.floating(run.work / "floating"))
+        floating = replace(inputs.source, path=write.floating(run.work / "floating" / inputs.source.path.name))
         details["fallback"] = fall_back(config.fallback, floating, write, run).model_dump(mode="json")
     details["integer_operators"] = count = counted(model_file(run.out), source, scheme)
     logger.info("%s: %d integer products for %s (%s)", run.name, count, scheme.target, scheme.reason)

@@ -15,7 +15,7 @@ from hfcompress.errors import InputError
 from hfcompress.onnx_graph.operators import model_file
 from hfcompress.quantize.constants import name_nodes_, separate_biases_, store_constants_
 from hfcompress.quantize.float_outputs import return_to_float_
-from hfcompress.quantize.layers import Layers, layers_of
+from hfcompress.quantize.layers import Layers, check_products, layers_of
 from hfcompress.quantize.ranges import Ranges, activations_of, find_ranges
 from hfcompress.quantize.targets import Scheme
 from hfcompress.recipe.quantization import Calibration
@@ -70,7 +70,9 @@ def calibrate(
     separate_biases_(model)
     name_nodes_(model)
     smoothed = None if smooth_ is None else smooth_(model)
-    tensors = activations_of(layers_of(model.graph, scheme, excluded), model.graph)
+    layers = layers_of(model.graph, scheme, excluded)
+    check_products(layers, scheme, excluded)
+    tensors = activations_of(layers, model.graph)
     return Calibrated(source, model, find_ranges(model, tensors, batches, calibration), smoothed)
 
 

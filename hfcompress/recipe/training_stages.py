@@ -138,3 +138,11 @@ class QatConfig(TaughtConfig):
     smooth: Smooth | None = None
     skip: tuple[str, ...] = ()
     allow_slower: bool = False
+
+    @model_validator(mode="after")
+    def _is_for_a_cpu(self) -> Self:
+        if self.target in ("tensorrt", "openvino"):
+            raise ValueError(
+                f"target {self.target} is for `quantize` with a `calibration`; `qat` trains for the integers of CPUs"
+            )
+        return self

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hfcompress.report.figures import told_apart
 from hfcompress.report.grid import Cell, Table, numbers, words
-from hfcompress.results import ArtifactResult, GateResult, Results
+from hfcompress.results import NOT_SLOWER, ArtifactResult, GateResult, Results
 
 #: kind -> factor from the file's unit, decimals, unit, and which side of the bound is good.
 _UNITS: dict[str, tuple[float, int, str, str]] = {
@@ -73,9 +73,11 @@ def _way_out(results: Results, artifact: ArtifactResult, gate: GateResult) -> st
     """For INT8 that is slower than its source: the command that says why, to be typed in the run folder."""
     if gate.kind != "not_slower":
         return ""
-    paths = {other.name: other.path or other.name for other in results.artifacts}
-    source = next((paths[name] for name in artifact.parents if name in paths), "ITS_SOURCE")
-    return f"; `hfcompress explain {paths[artifact.name]} --against {source}` says why"
+    source = gate.name.removeprefix(NOT_SLOWER)
+    graphs = {other.name: other.path or other.name for other in results.artifacts if other.format == "onnx"}
+    if source not in graphs:  # what `qat` trained may have no fp32 export beside it
+        return ""
+    return f"; `hfcompress explain {graphs[artifact.name]} --against {graphs[source]}` says why"
 
 
 def _failed_ancestor(results: Results, artifact: ArtifactResult) -> str:

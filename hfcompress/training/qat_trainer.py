@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from transformers.training_args import OptimizerNames
 
 from hfcompress.errors import InputError
 from hfcompress.models.fake_quant import fake_quant_parameters, freeze_observers_, is_fake_quantized
+from hfcompress.models.loading import save_weights
 from hfcompress.training.arguments import DistillationArguments
 from hfcompress.training.teachers import Teacher
 from hfcompress.training.trainer import DistillationTrainer
@@ -95,6 +97,14 @@ class QATTrainer(DistillationTrainer):
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """All that decay otherwise but the learned scales."""
         return [name for name in super().get_decay_parameter_names(model) if name not in self._rates]
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As `DistillationTrainer`; outside of checkpoints with what rounds the model beside its weights, for `load`."""
+        super().save_model(output_dir, _internal_call)
+        split = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        if not _internal_call and self.args.should_save and not split:
+            with self.bare_student() as model:
+                save_weights(model, Path(output_dir or self.args.output_dir))
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """The optimizer, in which each learned scale is a group with a learning rate of its own."""

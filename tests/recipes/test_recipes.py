@@ -14,7 +14,7 @@ from tests import tiny
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 #: The tiny stand-in has as many layers as the recipe's model, so that `keep_layers` means the same.
-LAYERS = {"sentiment-demo": 6, "distilbert-sst2": 12, "distilbert-pretraining": 12}
+LAYERS = {"sentiment-demo": 6, "sentiment-full": 6, "distilbert-sst2": 12, "distilbert-pretraining": 12}
 #: Columns of the tiny data by task, and who writes it.
 DATA: dict[str, tuple[str, Callable[..., Path]]] = {
     "text-classification": ("{text: text, label: label}", tiny.save_reviews),

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from hfcompress.calibration.padding import without_padding
 from hfcompress.errors import InputError
 from hfcompress.models.fake_quant import calibrate_, fold_batch_norm_, insert_fake_quant_
 from hfcompress.models.fake_quant.insert import twins
@@ -18,11 +19,12 @@ from tests.models.fake_quant.rounding import MinMax, rounded, scheme
 
 
 def inputs_of_layers(model: Any, batches: list[dict[str, torch.Tensor]]) -> dict[str, list[np.ndarray]]:
-    """What every Linear and Conv2d of a plain model is given."""
+    """What every Linear and Conv2d of a plain model is given, but for padding."""
     given: dict[str, list[np.ndarray]] = {}
+    mask: np.ndarray | None = None
 
     def remember(name: str) -> Any:
-        return lambda module, args: given.setdefault(name, []).append(args[0].numpy().copy())
+        return lambda module, args: given.setdefault(name, []).append(without_padding(args[0].numpy(), mask).copy())
 
     hooks = [
         module.register_forward_pre_hook(remember(name))
@@ -31,6 +33,7 @@ def inputs_of_layers(model: Any, batches: list[dict[str, torch.Tensor]]) -> dict
     ]
     with torch.inference_mode():
         for batch in batches:
+            mask = batch["attention_mask"].numpy() if "attention_mask" in batch else None
             model(**batch)
     for hook in hooks:
         hook.remove()
