@@ -99,6 +99,8 @@ def quantize_static(
 
     _check_opset(calibrated, per_channel)
     layers = layers_of(calibrated.model.graph, scheme, excluded)
+    if not layers.tables:
+        check_products(layers, scheme, excluded)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(calibrated.model, path)

@@ -219,6 +219,7 @@ def test_a_library_that_brought_its_own_handler_is_adopted_when_a_bar_opens() ->
     library = logging.getLogger("transformers")
     library.addHandler(logging.StreamHandler(own))
     library.propagate = False
+    library.setLevel(logging.WARNING)
     with LineProgress(console, Clock()).bar("x", 1) as bar:
         logging.getLogger("transformers.modeling").warning("careful")
         bar.advance()
