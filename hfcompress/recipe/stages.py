@@ -21,8 +21,8 @@ class ExportConfig(VerbConfig):
 
     Attributes:
         opset: ONNX operator set; default: what Optimum takes for the model.
-        tolerance: largest accepted |ONNX Runtime - PyTorch| of any logit; default: 0.001, and for what `qat` trained the
-            bounds that rounding leaves (see `export/agreement.py`).
+        tolerance: largest accepted |ONNX Runtime - PyTorch| of any logit; default: 0.001, and for what `qat` trained
+            the bounds that rounding leaves (see `export/agreement.py`).
         first_token_only: compute the last layer for the first token alone where the head reads no other. Exact, and
             checked like the export itself; a model that it does not fit is left as it is.
     """

@@ -99,7 +99,7 @@ class QATTrainer(DistillationTrainer):
         return [name for name in super().get_decay_parameter_names(model) if name not in self._rates]
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """As `DistillationTrainer`; outside of checkpoints with what rounds the model beside its weights, for `load`."""
+        """Save the model; outside of checkpoints with what rounds it beside its weights, so that `load` reads it."""
         super().save_model(output_dir, _internal_call)
         split = self.is_fsdp_enabled or self.is_deepspeed_enabled
         if not _internal_call and self.args.should_save and not split:

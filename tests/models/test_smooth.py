@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,12 @@ from torch import nn
 from hfcompress.calibration.collectors import MinMaxCollector
 from hfcompress.calibration.smoothquant import Grid, smoothing_factors
 from hfcompress.errors import InputError
-from hfcompress.models.fake_quant import QuantScheme, TensorScheme, calibrate_, insert_fake_quant_
+from hfcompress.models.fake_quant import QuantScheme, TensorScheme, calibrate_, exporting, insert_fake_quant_
+from hfcompress.models.fake_quant.folder import read_structure, rebuild_, write_fake_quant
+from hfcompress.models.fake_quant.modules import Given
 from hfcompress.models.smooth import grid_of, smooth_
-from tests.training.toy import VOCABULARY, tiny_bert, tiny_distilbert
+from hfcompress.onnx_graph.integer_weights import store_integer_weights_
+from tests.training.toy import VOCABULARY, bert_config, tiny_bert, tiny_distilbert
 
 SCHEME = QuantScheme(TensorScheme(True, True, True), TensorScheme(False, False, False), learned=True)
 LAYERS = 2
@@ -156,6 +161,67 @@ def test_the_factors_are_in_the_state_dict_and_training_leaves_them() -> None:
     assert not any("smooth" in name for name, _ in model.named_parameters())
 
 
+def test_smoothed_layers_that_read_one_tensor_share_a_scale() -> None:
+    model = prepared("bert")
+    smooth_(model, batches("bert"), 0.5)
+    calibrate_(model, batches("bert"), MinMaxCollector)
+    attention = model.get_submodule("bert.encoder.layer.0.attention")
+    query = attention.get_submodule("self.query.input_quantizer")
+    for name in ("key", "value"):
+        assert attention.get_submodule(f"self.{name}.input_quantizer").quantizer is query
+    assert not isinstance(attention.get_submodule("output.dense.input_quantizer"), Given)
+
+
+def test_a_smoothed_model_is_the_same_after_its_folder_was_read(tmp_path: Path) -> None:
+    model = prepared("bert")
+    smooth_(model, batches("bert"), 0.5)
+    calibrate_(model, batches("bert"), MinMaxCollector)
+    tensors = model.state_dict()
+    write_fake_quant(model, tmp_path, tensors)
+    structure = read_structure(tmp_path)
+    assert structure is not None
+    again = tiny_bert(seed=9).eval()
+    again.load_state_dict({name: tensors[name] for name in again.state_dict()})
+    rebuild_(again, structure, tmp_path)
+    assert torch.equal(logits(again.eval(), "bert"), logits(model, "bert"))
+
+
+@pytest.mark.export
+def test_layers_that_read_one_tensor_become_one_mul_of_the_graph(tmp_path: Path) -> None:
+    import onnx
+    import onnxruntime
+
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.first, self.second = nn.LayerNorm(8), nn.Linear(8, 8), nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            normed = self.norm(x)
+            mixed: torch.Tensor = normed + self.first(normed) + self.second(normed)
+            return mixed
+
+    torch.manual_seed(0)
+    model = Residual().eval()
+    insert_fake_quant_(model, SCHEME)
+    rows = [{"x": torch.randn(16, 5, 8)}]
+    smooth_(model, rows, 0.5)
+    calibrate_(model, rows, MinMaxCollector)
+    path = tmp_path / "model.onnx"
+    with exporting(model), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model, (rows[0]["x"],), str(path), input_names=["x"], output_names=["y"], opset_version=17, dynamo=False
+        )
+    graph = onnx.load(path)
+    store_integer_weights_(graph)
+    kinds = [node.op_type for node in graph.graph.node]
+    assert kinds.count("Mul") == kinds.count("QuantizeLinear") == 1
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"x": rows[0]["x"].numpy()})[0]
+    np.testing.assert_allclose(found, model(rows[0]["x"]).detach().numpy(), atol=1e-5)
+
+
 def test_the_mode_of_the_model_stays() -> None:
     for training in (True, False):
         model = prepared("bert").train(training)
@@ -192,8 +258,6 @@ def test_a_norm_that_the_model_gives_out_is_not_changed() -> None:
 
 def test_a_weight_that_is_tied_to_an_embedding_is_left_alone() -> None:
     from transformers import BertForMaskedLM
-
-    from tests.training.toy import bert_config
 
     torch.manual_seed(0)
     model = BertForMaskedLM(bert_config()).eval()
