@@ -44,8 +44,9 @@ def tiny_albert() -> nn.Module:
     return AlbertForSequenceClassification(config)
 
 
-#: Linear layers that read a layer normalization.
+#: Linear layers that read a layer normalization, by their names in Transformers 4 and 5.
 READERS = ("query", "key", "value", "q_lin", "k_lin", "v_lin", "lin1", "intermediate.dense", "pooler.dense")
+READERS += ("q_proj", "k_proj", "v_proj", "fc1")
 FAMILIES: dict[str, Any] = {"bert": tiny_bert, "distilbert": tiny_distilbert, "vit": tiny_vit, "albert": tiny_albert}
 
 

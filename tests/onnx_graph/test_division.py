@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("onnx")
+
 from hfcompress.onnx_graph.division import divide_, plan_division
 from hfcompress.onnx_graph.wiring import Wiring
 from tests.onnx_graph.test_first_token import copy_of, node, run

@@ -22,13 +22,14 @@ from hfcompress.tasks import get_task
 from tests import tiny
 from tests.pipeline.conftest import Ran
 
+pytestmark = pytest.mark.export
+
 
 @pytest.fixture
 def plan(classifier: Path, reviews: Path) -> Plan:
     return make_plan(parse_recipe(tiny.text_recipe(classifier, reviews)))
 
 
-@pytest.mark.export
 def test_scores_and_differences_are_those_of_the_report(ran: Ran) -> None:
     judge = RecipeJudge.of(make_plan(ran.recipe), SILENT)
     teacher, student = (Artifact(ran.folder / "artifacts" / name, "torch") for name in ("teacher", "student"))
@@ -93,7 +94,6 @@ def answers(folder: Path, model: Any = None) -> np.ndarray:
     return TorchRuntime(folder, "text-classification", threads=1).predict(batch)["logits"]
 
 
-@pytest.mark.export
 def test_a_recipe_with_a_fallback_returns_the_layer_and_reports_it(tmp_path: Path) -> None:
     model, data = fragile(tmp_path / "model"), tmp_path / "data"
     data.mkdir()

@@ -191,8 +191,10 @@ def test_a_model_in_floating_point_is_refused(qat: Make) -> None:
 
 
 def test_moving_averages_do_not_go_with_running_layers_twice(qat: Make) -> None:
+    fives = hasattr(QATArguments, "activation_checkpointing")
+    name = "activation_checkpointing" if fives else "gradient_checkpointing"
     with pytest.raises(InputError, match="gradient_checkpointing runs each layer twice"):
-        qat(rounded(tiny_bert(), learned=False), gradient_checkpointing=True)
+        qat(rounded(tiny_bert(), learned=False), **{name: True})
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5])
