@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 #: Batch sizes that the check goes through: one row alone, and batches of rows of unequal length.
 _BATCH_SIZES = (1, 3, 16)
 _ROWS_EACH = 32
+#: What the manifest of a `qat` artifact says that also holds for its export.
+_OF_QAT = ("target", "reason", "skip")
 
 
 def export(config: ExportConfig, inputs: Inputs, run: Run) -> Artifact:
@@ -36,7 +38,8 @@ def export(config: ExportConfig, inputs: Inputs, run: Run) -> Artifact:
     source = inputs.source
     export_with_optimum(source.path, run.out, run.task, config.opset, trust_remote_code=source.trusted)
     prove = _proof(config, source, run)
-    details = {**prove(model_file(run.out)), "first_token_nodes": 0}
+    trained_for = {name: value for name, value in (source.details or {}).items() if name in _OF_QAT}
+    details = {**trained_for, **prove(model_file(run.out)), "first_token_nodes": 0}
     if config.first_token_only:
         details |= _first_token_only(prove, run)
     logger.info("%s: logits differ by at most %.2g", run.name, details["largest_difference"])

@@ -145,6 +145,7 @@ class _Run:
             key = sha256_of(
                 {
                     "artifact": made.digest,
+                    "runtime": made.artifact.runtime,
                     **data.identity(split),
                     "host": host_id(describe_host()),
                 }

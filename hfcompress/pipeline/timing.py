@@ -37,7 +37,7 @@ def timings_of(
     """
     key = sha256_of(
         {
-            "artifacts": {name: entry.digest for name, entry in made.items()},
+            "artifacts": {name: (entry.digest, entry.artifact.runtime) for name, entry in made.items()},
             "stream": data.identity(split),
             "benchmark": config.model_dump(mode="json"),
             "seed": seed,

@@ -21,27 +21,38 @@ class Asked:
 
     Attributes:
         operators: the kinds of operators; None where nothing says it.
-        excluded: names of nodes and layers that were left out, with `*` as in file names.
+        excluded: names of nodes and layers that were left out, with `*` as in file names; the name of a module stands
+            for all that is below it.
+        chosen: names of the nodes that alone were to be quantized; None where nothing says it.
     """
 
     operators: frozenset[str] | None = None
     excluded: tuple[str, ...] = ()
+    chosen: frozenset[str] | None = None
 
-    def excludes(self, names: Iterable[str]) -> bool:
-        """Whether one of these names of a product was left out."""
-        return any(fnmatchcase(name, pattern) for name in names for pattern in self.excluded)
+    def excludes(self, node: str, names: Iterable[str]) -> bool:
+        """Whether a node, of which these are the names and its module's, was left out."""
+        if self.chosen is not None and node not in self.chosen:
+            return True
+        patterns = [pattern for each in self.excluded for pattern in (each, f"{each}.*")]
+        return any(fnmatchcase(name, pattern) for name in (node, *names) for pattern in patterns)
 
 
 def read_asked(folder: Path) -> Asked:
-    """From Optimum's `ort_config.json` and from `skip` in the manifest, where they are.
+    """From Optimum's `ort_config.json`, and from `skip` and `fallback` in the manifest, where they are.
 
     Raises:
         ModelError: a file is there and cannot be read.
     """
     quantization = _optimum(folder / _OPTIMUM)
     operators = quantization.get("operators_to_quantize")
-    excluded = [*quantization.get("nodes_to_exclude", ()), *_skipped(folder)]
-    return Asked(frozenset(operators) if operators else None, tuple(dict.fromkeys(excluded)))
+    chosen = quantization.get("nodes_to_quantize")
+    excluded = [*(quantization.get("nodes_to_exclude") or ()), *_skipped(folder)]
+    return Asked(
+        frozenset(operators) if operators else None,
+        tuple(dict.fromkeys(excluded)),
+        frozenset(chosen) if chosen else None,
+    )
 
 
 def _optimum(path: Path) -> dict[str, Any]:
@@ -55,5 +66,9 @@ def _optimum(path: Path) -> dict[str, Any]:
 
 def _skipped(folder: Path) -> list[str]:
     manifest = read_manifest(folder)
-    verbs = manifest.recipe.values() if manifest else ()
-    return [name for verb in verbs if isinstance(verb, dict) for name in verb.get("skip", ())]
+    if manifest is None:
+        return []
+    skipped = [name for verb in manifest.recipe.values() if isinstance(verb, dict) for name in verb.get("skip", ())]
+    skipped += manifest.details.get("skip", ())  # of what was trained for INT8
+    steps = manifest.details.get("fallback", {}).get("steps", [])
+    return [*skipped, *(steps[-1]["returned"] if steps else ())]

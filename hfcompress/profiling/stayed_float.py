@@ -36,10 +36,10 @@ def _reason(product: FloatProduct, node: Any, layer: str, asked: Asked) -> Reaso
         case "unfused":
             return "unfused"
         case "float_weight":
-            if asked.operators is not None and product.operator not in asked.operators:
-                return "operator_not_asked"
-            names = (node.name, path_of(node) or node.name, layer)
-            return "excluded" if asked.excludes(names) else "unexplained"
+            if asked.excludes(node.name, (path_of(node) or node.name, layer)):
+                return "excluded"
+            not_asked = asked.operators is not None and product.operator not in asked.operators
+            return "operator_not_asked" if not_asked else "unexplained"
 
 
 def _saved_share(int8: Profiled, fp32: Profiled) -> float:

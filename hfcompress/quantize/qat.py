@@ -38,7 +38,7 @@ def qat(config: QatConfig, inputs: Inputs, run: Run) -> Artifact:
     from hfcompress.training.qat_trainer import QATArguments, QATTrainer
 
     target = scheme_for(config.target, describe_host().flags)
-    said: dict[str, Any] = {"target": target.target, "reason": target.reason}
+    said: dict[str, Any] = {"target": target.target, "reason": target.reason, "skip": list(config.skip)}
 
     def once(fields: dict[str, Any]) -> Artifact:
         processor = seeded_processor(inputs.source, run)
