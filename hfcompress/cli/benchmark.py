@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from hfcompress.cli.console import Session
-from hfcompress.cli.options import Column, Debug, Format, OutputFormat, config_of, data_config
+from hfcompress.cli.options import Column, Debug, Format, OutputFormat, Split, config_of, data_config
 
 
 def benchmark(
     models: Annotated[list[Path], typer.Argument(help="Model folders, torch or ONNX; the first is the baseline.")],
     data: Annotated[str | None, typer.Option(help="Rows for the metric and the stream: as `data.path`.")] = None,
-    split: Annotated[str, typer.Option(help="The dataset's split to read.")] = "test",
+    split: Split = None,
     column: Column = [],  # noqa: B006 - typer copies it
     batch: Annotated[list[int], typer.Option(help="Batch sizes of the latency grid.")] = [1, 32],  # noqa: B006
     sequence: Annotated[list[int], typer.Option(help="Sequence lengths of the grid.")] = [16, 64],  # noqa: B006

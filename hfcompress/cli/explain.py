@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hfcompress.cli.console import Session, stdout_console
-from hfcompress.cli.options import Column, Debug, Format, OutputFormat, config_of, data_config
+from hfcompress.cli.options import Column, Debug, Format, OutputFormat, Split, config_of, data_config
 
 if TYPE_CHECKING:
     from hfcompress.profiling.explanation import Explanation
@@ -18,7 +18,7 @@ def explain(
     model: Annotated[Path, typer.Argument(help="The folder of the INT8 model.")],
     against: Annotated[Path, typer.Option(help="The folder of the fp32 export that it was made from.")],
     data: Annotated[str | None, typer.Option(help="Rows to run on: as `data.path`; default: a made-up batch.")] = None,
-    split: Annotated[str, typer.Option(help="The dataset's split to read.")] = "test",
+    split: Split = None,
     column: Column = [],  # noqa: B006 - typer copies it
     batch: Annotated[int, typer.Option(help="Rows of a batch.")] = 8,
     sequence: Annotated[int, typer.Option(help="Tokens of the made-up batch.")] = 64,

@@ -43,6 +43,9 @@ Set = Annotated[
 Column = Annotated[
     list[str], typer.Option("--column", metavar="ROLE=COLUMN", help="text=sentence; default: the role's own name.")
 ]
+Split = Annotated[
+    str | None, typer.Option("--split", help="The dataset's split to read; default: test, validation or train.")
+]
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Let a model run code of its own. Read that code first.")
 ]
@@ -61,15 +64,20 @@ LaunchFields = Annotated[
 ]
 
 
-def data_config(path: str, columns: list[str], split: str) -> DataConfig:
-    """What `--data`, `--column` and `--split` say; the split has the role `test`.
+def data_config(path: str, columns: list[str], split: str | None) -> DataConfig:
+    """What `--data`, `--column` and `--split` say; the split, or the one that is there, has the role `test`.
 
     Raises:
-        InputError: the first value that is not valid.
+        InputError: the first value that is not valid, or data that cannot be opened.
     """
     from hfcompress.recipe.data import DataConfig
+    from hfcompress.tasks.dataset import split_names
 
-    return config_of(DataConfig, path=path, columns=columns_of(columns), splits={"test": split})
+    config = config_of(DataConfig, path=path, columns=columns_of(columns))
+    if split is None:
+        there = split_names(config)
+        split = next((name for name in ("test", "validation", "train") if name in there), there[0])
+    return config.model_copy(update={"splits": {"test": split}})
 
 
 def columns_of(pairs: list[str]) -> dict[str, str]:

@@ -10,14 +10,14 @@ import typer
 
 from hfcompress.cli.console import Session
 from hfcompress.cli.failure import GATE_FAILED
-from hfcompress.cli.options import Column, Debug, Format, OutputFormat, data_config
+from hfcompress.cli.options import Column, Debug, Format, OutputFormat, Split, data_config
 
 
 def simulate(
     model: Annotated[Path, typer.Argument(help="The folder of an INT8 model in ONNX.")],
     data: Annotated[str, typer.Option(help="Rows to answer: as `data.path`.")],
     cpu: Annotated[str, typer.Option(help="avx2, avx512, avx512_vnni or arm64.")] = "avx2",
-    split: Annotated[str, typer.Option(help="The dataset's split to read.")] = "validation",
+    split: Split = None,
     column: Column = [],  # noqa: B006 - typer copies it
     rows: Annotated[int, typer.Option(min=1, help="At most so many, chosen by seed.")] = 256,
     format_: Format = OutputFormat.human,
