@@ -55,7 +55,12 @@ class RoundingArguments:
     skip: list[str] = field(
         default_factory=list, metadata={"help": "Layers that stay in floating point, with * as in file names."}
     )
+    smooth: str | None = field(
+        default=None,
+        metadata={"help": "Move outliers into weights first (SmoothQuant): auto, or an alpha."},
+    )
     calibration: str = field(default="minmax", metadata={"help": "minmax, entropy or percentile."})
+    percentile: float | None = field(default=None, metadata={"help": "Of |values| within the range, for percentile."})
     calibration_samples: int = field(default=256, metadata={"help": "Training rows that scales start from."})
 
 
@@ -92,7 +97,10 @@ def main() -> None:
 def stage_of(model: ModelArguments, rounding: RoundingArguments) -> OneStage:
     """The stage of a recipe that would do the same."""
     given = asdict(rounding)
-    given["calibration"] = {"method": given.pop("calibration"), "samples": given.pop("calibration_samples")}
+    calibration = {"method": given.pop("calibration"), "samples": given.pop("calibration_samples")}
+    if (percentile := given.pop("percentile")) is not None:
+        calibration["percentile"] = percentile
+    given["calibration"] = calibration
     config = {**given, "teacher": model.teacher or []}
     return OneStage("aware", "qat", config, model.task, model.model, model.trust_remote_code)
 

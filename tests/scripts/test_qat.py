@@ -42,10 +42,12 @@ def test_a_model_is_left_that_rounds_and_a_stopped_training_goes_on(
     qat: Qat, classifier: Path, reviews: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     given = ["--model", classifier, "--dataset", reviews, "--skip", "classifier", "--freeze_after", 0.5]
+    given += ["--smooth", "0.5", "--calibration", "percentile", "--percentile", 99.9]
     qat(*given, "--output_dir", tmp_path / "whole")
     model = load_model(tmp_path / "whole", "text-classification")
     assert is_fake_quantized(model)
     assert type(model.classifier) is torch.nn.Linear
+    assert any(getattr(layer, "smooth", None) is not None for layer in model.modules())
     weights = load_file(tmp_path / "whole" / "model.safetensors")
 
     (tmp_path / "stopped").mkdir()
