@@ -75,7 +75,4 @@ class RecipeJudge:
 
     def sampled(self, rows: int) -> RecipeJudge:
         """See `Judge.sampled`. Its bars are silent: a search asks it often."""
-        whole = self.data.rows.splits[self.split]
-        chosen = np.sort(np.random.default_rng(self.seed).permutation(len(whole))[:rows])
-        part = replace(self.data.rows, splits={self.split: whole.select(chosen)})
-        return replace(self, data=replace(self.data, rows=part), progress=SILENT)
+        return replace(self, data=self.data.sampled(self.split, rows, self.seed), progress=SILENT)

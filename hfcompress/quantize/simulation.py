@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
-import numpy as np
-
 from hfcompress.errors import StageError
 from hfcompress.host import describe_host
 from hfcompress.progress import SILENT, Progress
@@ -23,7 +21,6 @@ from hfcompress.runtimes.simulated.runtime import SATURATING, SimulatedCpu, Simu
 from hfcompress.stage import Run
 from hfcompress.tasks.agreement import agreement
 from hfcompress.tasks.data import Data
-from hfcompress.tasks.dataset import Rows
 from hfcompress.tasks.metrics import over_rows
 
 logger = logging.getLogger(__name__)
@@ -92,7 +89,7 @@ def simulate_cpu(
         progress: where progress goes.
     """
     runtime, processor = SimulatedRuntime(path, cpu), data.task.load_processor(path)
-    some = _some_rows(data, split, rows)
+    some = data.sampled(split, rows, data.seed)
     answers = [answer_split(runtime, processor, some, split, progress, f"simulating {cpu}")]
     if cpu in SATURATING and runtime.products:  # there is something to compare
         answers.append(answer_split(_exact(path), processor, some, split, progress, "exact arithmetic"))
@@ -156,10 +153,3 @@ def _exact(path: Path) -> Runtime:
     if cpu_of(describe_host().flags) in SATURATING:
         return SimulatedRuntime(path, "avx512_vnni")
     return OnnxRuntime(path)
-
-
-def _some_rows(data: Data, split: Split, rows: int) -> Data:
-    """The data with at most so many rows of one split, chosen by its seed."""
-    whole = data.rows.splits[split]
-    chosen = np.sort(np.random.default_rng(data.seed).permutation(len(whole))[:rows])
-    return dataclasses.replace(data, rows=Rows({split: whole.select(chosen)}, {}))
