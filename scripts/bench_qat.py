@@ -24,10 +24,19 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from bench_distill import BATCH, WARM_UP, Stopwatch, as_tensors, make_rows, make_teacher, without_row_id
+from bench_distill import (
+    BATCH,
+    WARM_UP,
+    Stopwatch,
+    as_tensors,
+    in_ms,
+    make_rows,
+    make_teacher,
+    steps_table,
+    without_row_id,
+)
 from datasets import Dataset
 from rich.console import Console
-from rich.table import Table
 from transformers import Trainer, set_seed
 
 from hfcompress import QATArguments, QATTrainer
@@ -137,20 +146,11 @@ def compare(timings: Timings) -> dict[str, float]:
 
 def show(timings: Timings, figures: dict[str, float]) -> None:
     """A table for people."""
-    host = describe_host()
-    where = ", ".join(host.gpus) or f"{host.cpu}, {host.cores} cores"
-    table = Table(title=f"a step of {BATCH} rows, on {where}", title_justify="left")
-    table.add_column("way")
-    table.add_column("median ms", justify="right")
-    table.add_column("against plain", justify="right")
-    table.add_row("plain fine-tuning (transformers.Trainer)", _ms(timings.plain), "1.000")
-    table.add_row("for INT8, on the labels", _ms(timings.rounded), f"{figures['qat_step_ratio']:.3f} (goal: below 2)")
-    table.add_row("for INT8, a teacher asked too", _ms(timings.taught), f"{figures['qat_taught_step_ratio']:.3f}")
+    table = steps_table()
+    table.add_row("plain fine-tuning (transformers.Trainer)", in_ms(timings.plain), "1.000")
+    table.add_row("for INT8, on the labels", in_ms(timings.rounded), f"{figures['qat_step_ratio']:.3f} (goal: below 2)")
+    table.add_row("for INT8, a teacher asked too", in_ms(timings.taught), f"{figures['qat_taught_step_ratio']:.3f}")
     Console().print(table)
-
-
-def _ms(seconds: list[float]) -> str:
-    return f"{1000 * statistics.median(seconds):.1f}"
 
 
 if __name__ == "__main__":

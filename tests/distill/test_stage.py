@@ -20,10 +20,10 @@ from hfcompress.errors import TrainingDivergedError
 from hfcompress.models.loading import load_model
 from hfcompress.recipe.student import StudentConfig
 from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig
-from hfcompress.runtimes.torch import TorchRuntime
 from hfcompress.stage import Inputs, Run
 from hfcompress.tasks.data import Data
 from hfcompress.training.losses import soft_target_kl
+from tests.answers import answers
 
 MakeRun = Callable[..., Run]
 TASK = "text-classification"
@@ -57,18 +57,6 @@ class Counted:
 
     def say(self, line: str) -> None:
         self.said.append(line)
-
-
-def answers(path: Path, data: Data) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and labels on validation."""
-    processor = data.task.load_processor(path)
-    runtime = TorchRuntime(path, TASK, threads=1)
-    found = [
-        (runtime.predict(batch)["logits"], batch["labels"])
-        for batch in data.batches(data.prepared("validation", processor), processor, 64)
-    ]
-    logits, labels = zip(*found, strict=True)
-    return np.concatenate(logits), np.concatenate(labels)
 
 
 def accuracy(path: Path, data: Data) -> float:

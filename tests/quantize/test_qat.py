@@ -23,10 +23,10 @@ from hfcompress.quantize import qat as stage
 from hfcompress.quantize.qat import CalibrationRows, qat, quant_scheme
 from hfcompress.quantize.targets import SCHEMES
 from hfcompress.recipe.training_stages import FinetuneConfig, QatConfig
-from hfcompress.runtimes.torch import TorchRuntime
 from hfcompress.stage import Inputs, Run
 from hfcompress.tasks.data import Data
 from hfcompress.training.losses import soft_target_kl
+from tests.answers import answers
 
 
 class PowerCutError(Exception):
@@ -63,18 +63,6 @@ def source(encoder: Path, data: Data, tmp_path_factory: pytest.TempPathFactory) 
     folders = {name: tmp_path_factory.mktemp(f"source-{name}") for name in ("out", "work")}
     training = {**TRAINING, "learning_rate": 2e-3, "max_steps": 96, "save_strategy": "no"}
     return finetune(FinetuneConfig(training=training), Inputs(Artifact(encoder, "torch")), Run("s", data, 0, **folders))
-
-
-def answers(path: Path, data: Data) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and labels on validation."""
-    processor = data.task.load_processor(path)
-    runtime = TorchRuntime(path, TASK, threads=1)
-    found = [
-        (runtime.predict(batch)["logits"], batch["labels"])
-        for batch in data.batches(data.prepared("validation", processor), processor, 64)
-    ]
-    logits, labels = zip(*found, strict=True)
-    return np.concatenate(logits), np.concatenate(labels)
 
 
 def test_the_artifact_rounds_and_answers_like_its_source(source: Artifact, data: Data, make_run: MakeRun) -> None:

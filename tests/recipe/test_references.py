@@ -110,7 +110,8 @@ def test_a_misspelt_split_is_one_fault(example: dict[str, Any], faults: Faults) 
 
 def test_absolute_bounds_need_nothing_to_compare_with(example: dict[str, Any]) -> None:
     example["gates"] = [{"artifact": "teacher", "max_size_mb": 100, "max_p50_ms": 9, "batch": 32, "sequence": 16}]
-    parse_recipe(example)
+    (gate,) = parse_recipe(example).gates
+    assert (gate.against, gate.max_size_mb, gate.max_p50_ms) == (None, 100, 9)
 
 
 def test_source_may_be_judged_and_compared_with(example: dict[str, Any]) -> None:
@@ -118,7 +119,8 @@ def test_source_may_be_judged_and_compared_with(example: dict[str, Any]) -> None
         {"artifact": "int8", "against": "source", "min_speedup": 2},
         {"artifact": "source", "max_size_mb": 100},
     ]
-    parse_recipe(example)
+    gates = parse_recipe(example).gates
+    assert [(gate.artifact, gate.against) for gate in gates] == [("int8", "source"), ("source", None)]
 
 
 def test_images_have_no_sequence(example: dict[str, Any], faults: Faults) -> None:
