@@ -28,7 +28,7 @@ def benchmark(
     from hfcompress.recipe.data import BenchmarkConfig
 
     config = config_of(BenchmarkConfig, batch=tuple(batch), sequence=tuple(sequence), threads=threads, repeats=repeats)
-    rows = None if data is None else data_config(data, column, split)
     with Session(format_.value) as session:
+        rows = None if data is None else data_config(data, column, split)
         results = measure(models, data=rows, split="test", benchmark=config, progress=session.progress)
     session.show(results, None)

@@ -35,9 +35,9 @@ def explain(
     from hfcompress.profiling.workload import Workload
 
     workload = config_of(Workload, batch=batch, sequence=sequence, passes=passes, threads=threads)
-    rows = None if data is None else data_config(data, column, split)
     session = Session("json" if json else format_.value)
     with session:
+        rows = None if data is None else data_config(data, column, split)
         found = explain_model(model, against, data=rows, workload=workload, progress=session.progress)
     _show(session, found, layers)
 

@@ -53,8 +53,8 @@ def quantize(
     rows = None
     if data is not None:
         rows = config_of(DataConfig, path=data, columns=columns_of(column), max_length=max_length, **_CHECKED)
-        rows = _with_splits(rows, split, check_split)
-    with Session(format_.value) as session:
+    with Session(format_.value) as session:  # which hushes libraries, before data is opened
+        rows = None if rows is None else _with_splits(rows, split, check_split)
         made = quantize_model(model, out, config, rows, session.progress)
     if format_ is OutputFormat.json:
         typer.echo(json.dumps(asdict(made)))
