@@ -52,7 +52,7 @@ from transformers import (
 from hfcompress import export_onnx, quantize_onnx
 from hfcompress.export.shorten import shorten
 from hfcompress.host import default_threads, describe_host
-from hfcompress.onnx_graph.operators import model_file
+from hfcompress.onnx_graph.file import model_file
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.tasks.text import INPUTS, encode, load_tokenizer, pad_inputs
 

@@ -6,14 +6,18 @@ import math
 from pathlib import Path
 
 from hfcompress.artifact import Artifact
-from hfcompress.onnx_graph.operators import integer_operator_count, model_file, parameter_count
+from hfcompress.onnx_graph.file import model_file
+from hfcompress.onnx_graph.operators import integer_operator_count, parameter_count
 
 
 def parameters(artifact: Artifact) -> int:
-    """Number of parameters, also of a quantized graph."""
+    """Number of parameters, also of a quantized graph; the scales of a model that is trained for INT8 are none."""
     if artifact.format == "onnx":
         return parameter_count(model_file(artifact.path))
-    return sum(_tensor_elements(path) for path in sorted(artifact.path.glob("*.safetensors")))
+    from hfcompress.models.fake_quant.folder import SCALES
+
+    weights = (path for path in sorted(artifact.path.glob("*.safetensors")) if path.name != SCALES)
+    return sum(_tensor_elements(path) for path in weights)
 
 
 def integer_operators(artifact: Artifact) -> int | None:

@@ -35,6 +35,10 @@ def quantize(
     method: Annotated[str | None, typer.Option(help="minmax (the default), entropy or percentile.")] = None,
     samples: Annotated[int | None, typer.Option(help="Rows to calibrate on; default: 256.")] = None,
     percentile: Annotated[float | None, typer.Option(help="Of |values| within the range; default: 99.99.")] = None,
+    smooth: Annotated[
+        str | None,
+        typer.Option(metavar="ALPHA", help="SmoothQuant: how much of outliers moves into weights; 0 to 1, auto."),
+    ] = None,
     target: Annotated[str, typer.Option(help="auto, avx2, avx512, avx512_vnni, arm64, tensorrt, openvino.")] = "auto",
     per_channel: Annotated[
         bool, typer.Option("--per-channel/--per-tensor", help="One scale for each channel of a weight, or one for all.")
@@ -49,7 +53,7 @@ def quantize(
 
     asked = {"method": method, "samples": samples, "percentile": percentile}
     calibration = {name: value for name, value in asked.items() if value is not None}
-    config = _config(data, calibration, target=target, per_channel=per_channel, skip=tuple(skip))
+    config = _config(data, calibration, smooth, target=target, per_channel=per_channel, skip=tuple(skip))
     rows = None
     if data is not None:
         rows = config_of(DataConfig, path=data, columns=columns_of(column), max_length=max_length, **_CHECKED)
@@ -62,13 +66,22 @@ def quantize(
         _show(made, out)
 
 
-def _config(data: str | None, calibration: dict[str, Any], **fields: Any) -> QuantizeConfig:
+def _config(data: str | None, calibration: dict[str, Any], smooth: str | None, **fields: Any) -> QuantizeConfig:
     from hfcompress.recipe.stages import QuantizeConfig
 
-    if data is None and calibration:
-        named = ", ".join(f"--{name}" for name in calibration)
-        raise InputError(f"{named} say how to calibrate, and there are no rows; give --data")
-    return config_of(QuantizeConfig, calibration=None if data is None else calibration, **fields)
+    asked = [*calibration, *([] if smooth is None else ["smooth"])]
+    if data is None and asked:
+        named = ", ".join(f"--{name}" for name in asked)
+        raise InputError(f"{named}: calibration needs rows, and there are none; give --data")
+    alpha = None if smooth is None else {"alpha": _number(smooth)}
+    return config_of(QuantizeConfig, calibration=None if data is None else calibration, smooth=alpha, **fields)
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _with_splits(data: DataConfig, split: str, check_split: str | None) -> DataConfig:

@@ -16,7 +16,7 @@ from hfcompress.export.optimum import export_with_optimum
 from hfcompress.export.rounded import check_placement
 from hfcompress.models.fake_quant.folder import read_structure
 from hfcompress.models.folder import check_safe, read_config, task_of
-from hfcompress.onnx_graph.operators import model_file
+from hfcompress.onnx_graph.file import model_file
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.runtimes.torch import TorchRuntime
 from hfcompress.tasks import get_task

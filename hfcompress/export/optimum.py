@@ -10,8 +10,8 @@ from hfcompress.extras import require
 from hfcompress.models.fake_quant.exporting import exporting
 from hfcompress.models.fake_quant.folder import Structure, read_structure
 from hfcompress.models.quiet import quiet
+from hfcompress.onnx_graph.file import model_file
 from hfcompress.onnx_graph.integer_weights import store_integer_weights_
-from hfcompress.onnx_graph.operators import model_file
 from hfcompress.recipe.tasks import TaskName
 
 #: The first operator sets that have QuantizeLinear, and that with one scale for each channel.

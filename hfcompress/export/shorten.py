@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hfcompress.onnx_graph.file import model_file
 from hfcompress.onnx_graph.first_token import first_token_only_
-from hfcompress.onnx_graph.operators import model_file
 
 #: ONNX keeps larger models in several files, which this rewrite does not read.
 _LARGEST_BYTES = 2 * 10**9

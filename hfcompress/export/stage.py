@@ -18,7 +18,7 @@ from hfcompress.export.optimum import export_with_optimum
 from hfcompress.export.rounded import prove_rounded
 from hfcompress.export.shorten import shorten
 from hfcompress.models.fake_quant.folder import read_structure
-from hfcompress.onnx_graph.operators import model_file
+from hfcompress.onnx_graph.file import model_file
 from hfcompress.recipe.stages import ExportConfig
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.runtimes.torch import TorchRuntime

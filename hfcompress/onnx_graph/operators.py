@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from hfcompress.errors import ModelError
 from hfcompress.onnx_graph.optimized import optimized_graph
 
 #: Operators that multiply integers; the last two are what ONNX Runtime fuses the first one into.
@@ -20,19 +19,6 @@ INTEGER_OPERATORS = frozenset(
 _QUANTIZED = INTEGER_OPERATORS | {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
 #: Their quantized weights carry these besides: not parameters of the model.
 _SCALE_SUFFIXES = ("_scale", "_zero_point")
-
-
-def model_file(folder: Path) -> Path:
-    """The one ONNX file of a folder.
-
-    Raises:
-        ModelError: there is none, or more than one.
-    """
-    found = sorted(folder.glob("*.onnx"))
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
-        raise ModelError(f"{folder} should hold exactly one .onnx file, found {names}")
-    return found[0]
 
 
 def operator_counts(path: Path) -> Counter[str]:

@@ -17,7 +17,7 @@ from hfcompress.pipeline.score import score
 from hfcompress.progress import SILENT, Progress
 from hfcompress.quantize.api import quantize_folder
 from hfcompress.quantize.rows import unlabelled_batches
-from hfcompress.quantize.targets import scheme_for
+from hfcompress.quantize.targets import Scheme, scheme_for
 from hfcompress.recipe.data import DataConfig, Split
 from hfcompress.recipe.stages import QuantizeConfig
 from hfcompress.runtimes.load import format_of
@@ -26,6 +26,7 @@ from hfcompress.tasks import get_task
 from hfcompress.tasks.agreement import agreement
 from hfcompress.tasks.base import Task
 from hfcompress.tasks.columns import Column, concatenate
+from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import has_labels
 from hfcompress.tasks.loading import load_data
 
@@ -73,7 +74,7 @@ def quantize_model(
     Args:
         model: the folder; torch is exported first.
         out: the folder to write; replaced as a whole.
-        config: static where it has a calibration; its `fallback` and `smooth` are for recipes.
+        config: static where it has a calibration; its `fallback` is for recipes.
         data: its `train` split is calibrated on, its `validation` split compared on.
         progress: where progress goes.
 
@@ -83,6 +84,10 @@ def quantize_model(
     """
     if not model.is_dir():
         raise InputError(f"{model} is no folder; give the folder of a torch or ONNX model")
+    scheme = scheme_for(config.target, describe_host().flags)
+    compared = None  # its rows are read before the long work, so that what is wrong with them is said before it
+    if data is not None and "validation" in data.splits and scheme.provider == Scheme.provider:
+        compared = _Compared(data, _task_of(model), model)
     with TemporaryDirectory() as folder:
         source = model
         if format_of(model) == "torch":
@@ -91,33 +96,46 @@ def quantize_model(
             export_onnx(model, source)
         progress.say(f"quantizing {model.name}")
         count = quantize_folder(source, out, config, data)
-        scheme = scheme_for(config.target, describe_host().flags)
-        runs = scheme.provider == "CPUExecutionProvider" and data is not None and "validation" in data.splits
-        compared = _compare(source, out, data, progress) if runs and data is not None else None
-        sizes = model_bytes(source) / 1e6, model_bytes(out) / 1e6
-        return Quantized(scheme.target, count, sizes, compared)
+        comparison = None if compared is None else compared.compare(source, out, progress)
+        return Quantized(scheme.target, count, (model_bytes(source) / 1e6, model_bytes(out) / 1e6), comparison)
 
 
-def _compare(source: Path, out: Path, data: DataConfig, progress: Progress) -> Comparison | None:
-    name = task_of(read_config(source))
+def _task_of(model: Path) -> Task:
+    name = task_of(read_config(model))
     if name is None:
-        raise ModelError(f"{source} has no head for a task that hfcompress knows")
-    task, split = get_task(name), "validation"
-    if not has_labels(data, "validation", name):
-        if name in _OF_SEVERAL_ROWS:
+        raise ModelError(f"{model} has no head for a task that hfcompress knows")
+    return get_task(name)
+
+
+class _Compared:
+    """The rows that INT8 is compared with floating point on."""
+
+    def __init__(self, config: DataConfig, task: Task, model: Path) -> None:
+        self.config, self.task = config, task
+        self.known: Data | None = None
+        if has_labels(config, "validation", task.name):
+            rows = config.model_copy(update={"splits": {"validation": config.splits["validation"]}})
+            self.known = load_data(rows, task, model, seed=0)
+
+    def compare(self, source: Path, out: Path, progress: Progress) -> Comparison | None:
+        """Answers of two folders; None where a task's answers cannot be made without labels."""
+        if self.known is not None:
+            return self._with_labels(self.known, source, out, progress)
+        if self.task.name in _OF_SEVERAL_ROWS:
             return None
-        before, after = (_predictions(folder, data, "validation", task) for folder in (source, out))
+        before, after = (_predictions(folder, self.config, "validation", self.task) for folder in (source, out))
         return Comparison(len(before), agreement(after, before), {})
-    rows = data.model_copy(update={"splits": {"validation": data.splits["validation"]}})
-    known = load_data(rows, task, source, seed=0)
-    answers = [
-        predict_split(Artifact(folder, "onnx"), "validation", known, progress, f"{title}: {split}")
-        for folder, title in ((source, "floating point"), (out, "INT8"))
-    ]
-    metric = task.metrics(known.labels)[0]
-    values = [score(each, known, [metric], "validation", seed=0)[metric].value for each in answers]
-    columns = [each["prediction"] for each in answers]
-    return Comparison(len(columns[0]), agreement(columns[1], columns[0]), {metric: (values[0], values[1])})
+
+    def _with_labels(self, known: Data, source: Path, out: Path, progress: Progress) -> Comparison:
+        split: Split = "validation"
+        answers = [
+            predict_split(Artifact(folder, "onnx"), split, known, progress, f"{title}: {split}")
+            for folder, title in ((source, "floating point"), (out, "INT8"))
+        ]
+        metric = self.task.metrics(known.labels)[0]
+        values = [score(each, known, [metric], split, seed=0)[metric].value for each in answers]
+        columns = [each["prediction"] for each in answers]
+        return Comparison(len(columns[0]), agreement(columns[1], columns[0]), {metric: (values[0], values[1])})
 
 
 def _predictions(folder: Path, data: DataConfig, split: Split, task: Task) -> Column:

@@ -11,8 +11,9 @@ from hfcompress.errors import InputError
 from hfcompress.extras import require
 from hfcompress.host import default_threads, describe_host
 from hfcompress.models.folder import read_config, task_of
+from hfcompress.onnx_graph.file import model_file
 from hfcompress.onnx_graph.layers import QUANTIZING
-from hfcompress.onnx_graph.operators import INTEGER_OPERATORS, model_file, operator_counts
+from hfcompress.onnx_graph.operators import INTEGER_OPERATORS, operator_counts
 from hfcompress.profiling.asked import read_asked
 from hfcompress.profiling.explanation import Explanation
 from hfcompress.profiling.findings import find

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from hfcompress.artifact import read_manifest
 from hfcompress.errors import ModelError
+from hfcompress.recipe.quantization import names_module
 
 _OPTIMUM = "ort_config.json"
 
@@ -34,8 +34,7 @@ class Asked:
         """Whether a node, of which these are the names and its module's, was left out."""
         if self.chosen is not None and node not in self.chosen:
             return True
-        patterns = [pattern for each in self.excluded for pattern in (each, f"{each}.*")]
-        return any(fnmatchcase(name, pattern) for name in (node, *names) for pattern in patterns)
+        return any(names_module(pattern, name) for name in (node, *names) for pattern in self.excluded)
 
 
 def read_asked(folder: Path) -> Asked:

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from hfcompress.onnx_graph.file import model_file
 from hfcompress.onnx_graph.flow import Flow
 from hfcompress.onnx_graph.layers import restore_names_
 from hfcompress.profiling.profile import calls_in, node_seconds, read_events
 from hfcompress.profiling.times import Profiled
 from hfcompress.progress import Bar
-from hfcompress.runtimes.onnxruntime import CPU, OPTIMIZED, OnnxRuntime, graph_in
+from hfcompress.runtimes.onnxruntime import CPU, OPTIMIZED, OnnxRuntime
 
 Batches = Sequence[dict[str, np.ndarray]]
 
@@ -52,7 +53,7 @@ def profiled(folders: Sequence[Path], batches: Batches, passes: int, threads: in
                     runtimes[index].predict(batch)
                 bar.advance(1, folders[index].name)
         return [
-            _read(runtime, place, graph_in(folder), len(batches))
+            _read(runtime, place, model_file(folder), len(batches))
             for runtime, place, folder in zip(runtimes, places, folders, strict=True)
         ]
 

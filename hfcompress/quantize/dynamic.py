@@ -6,7 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from hfcompress.onnx_graph.operators import activation_products, model_file
+from hfcompress.onnx_graph.file import model_file
+from hfcompress.onnx_graph.operators import activation_products
 from hfcompress.quantize.targets import DYNAMIC_OPERATORS, Scheme, check_dynamic
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from hfcompress.errors import InputError, StageError
 from hfcompress.onnx_graph.layers import module_of
 from hfcompress.quantize.targets import Scheme
+from hfcompress.recipe.quantization import names_module
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,9 @@ def skipped(graph: Any, patterns: Sequence[str]) -> frozenset[str]:
     modules = {node.name: module_of(node.name) for node in graph.node if node.op_type in _SKIPPABLE and node.name}
     found: set[str] = set()
     for pattern in patterns:
-        fitting = [name for name, module in modules.items() if _fits(pattern, name, module)]
+        fitting = [
+            name for name, module in modules.items() if fnmatchcase(name, pattern) or names_module(pattern, module)
+        ]
         if not fitting:
             known = list(dict.fromkeys([*modules.values(), *modules]))
             near = get_close_matches(pattern, known, n=3, cutoff=0.3) or known[:3]
@@ -113,7 +116,3 @@ def skipped(graph: Any, patterns: Sequence[str]) -> frozenset[str]:
 
 
 _SKIPPABLE = ("MatMul", "Gemm", "Conv", "Gather")
-
-
-def _fits(pattern: str, name: str, module: str) -> bool:
-    return fnmatchcase(name, pattern) or fnmatchcase(module, pattern) or fnmatchcase(module, f"{pattern}.*")

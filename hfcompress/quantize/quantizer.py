@@ -12,7 +12,8 @@ import numpy as np
 
 from hfcompress.errors import StageError
 from hfcompress.extras import require
-from hfcompress.onnx_graph.operators import is_quantized, model_file
+from hfcompress.onnx_graph.file import model_file
+from hfcompress.onnx_graph.operators import is_quantized
 from hfcompress.quantize.dynamic import quantize_dynamic
 from hfcompress.quantize.layers import skipped
 from hfcompress.quantize.smooth import smoother

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from hfcompress.artifact import Artifact
-from hfcompress.onnx_graph.operators import model_file
+from hfcompress.onnx_graph.file import model_file
 from hfcompress.onnx_graph.side_by_side import write_side_by_side
 from hfcompress.results import RankedLayer
 from hfcompress.runtimes.onnxruntime import OnnxRuntime

@@ -11,13 +11,14 @@ from typing import Any, cast, get_args
 
 from hfcompress.errors import StageError
 from hfcompress.host import describe_host
+from hfcompress.onnx_graph.file import model_file
 from hfcompress.progress import SILENT, Progress
 from hfcompress.quantize.targets import cpu_of
 from hfcompress.recipe.data import Split
 from hfcompress.runtimes.answers import answer_split
 from hfcompress.runtimes.base import Runtime
-from hfcompress.runtimes.onnxruntime import OnnxRuntime, graph_in
-from hfcompress.runtimes.simulated.runtime import SATURATING, SimulatedCpu, SimulatedRuntime, optimized, saturable
+from hfcompress.runtimes.onnxruntime import OnnxRuntime
+from hfcompress.runtimes.simulated.runtime import SATURATING, SimulatedCpu, SimulatedRuntime, optimized_for, saturable
 from hfcompress.stage import Run
 from hfcompress.tasks.agreement import agreement
 from hfcompress.tasks.data import Data
@@ -122,7 +123,7 @@ def check_target(path: Path, cpu: str, run: Run) -> dict[str, Any]:
     host = cpu_of(describe_host().flags)
     if cpu not in get_args(SimulatedCpu) or not SATURATING & {cpu, host}:
         return {}
-    products = len(saturable(optimized(graph_in(path), cpu)))
+    products = len(saturable(optimized_for(model_file(path), cpu)))
     if products == 0:
         logger.info("%s: no weights can saturate: %s and every other CPU give the same integers", run.name, cpu)
         return {"simulated": {"cpu": cpu, "saturable": 0}}
@@ -139,7 +140,7 @@ def saturation_here(path: Path) -> str | None:
     host = cpu_of(describe_host().flags)
     if host not in SATURATING:
         return None
-    products = len(saturable(optimized(graph_in(path), host)))
+    products = len(saturable(optimized_for(model_file(path), host)))
     if products == 0:
         return None
     return (

@@ -10,7 +10,8 @@ from typing import Any
 from hfcompress.artifact import Artifact
 from hfcompress.errors import StageError
 from hfcompress.host import describe_host
-from hfcompress.onnx_graph.operators import dequantized_product_count, integer_operator_count, model_file
+from hfcompress.onnx_graph.file import model_file
+from hfcompress.onnx_graph.operators import dequantized_product_count, integer_operator_count
 from hfcompress.quantize.fallback import fall_back
 from hfcompress.quantize.quantizer import quantizer_for
 from hfcompress.quantize.rows import calibration_batches

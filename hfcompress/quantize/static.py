@@ -12,7 +12,7 @@ import numpy as np
 
 from hfcompress.calibration.smoothquant import SmoothReport
 from hfcompress.errors import InputError
-from hfcompress.onnx_graph.operators import model_file
+from hfcompress.onnx_graph.file import model_file
 from hfcompress.quantize.constants import name_nodes_, separate_biases_, store_constants_
 from hfcompress.quantize.float_outputs import return_to_float_
 from hfcompress.quantize.layers import Layers, check_products, layers_of

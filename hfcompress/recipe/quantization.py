@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
@@ -32,6 +33,11 @@ class Calibration(Schema):
         if "percentile" in self.model_fields_set and self.method != "percentile":
             raise ValueError(f"percentile is for method percentile, and method is {self.method}; leave one out")
         return self
+
+
+def names_module(pattern: str, module: str) -> bool:
+    """Whether a pattern of `skip`, with `*` and `?` as in file names, names a module or one that it is within."""
+    return fnmatchcase(module, pattern) or fnmatchcase(module, f"{pattern}.*")
 
 
 def _from_alpha(value: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from hfcompress.errors import ModelError, ProviderError
 from hfcompress.extras import require
+from hfcompress.onnx_graph.file import model_file
 from hfcompress.runtimes.base import check_inputs
 
 CPU = "CPUExecutionProvider"
@@ -63,7 +64,7 @@ class OnnxRuntime:
         self.threads = threads or _all_cores()
         self.name = f"onnxruntime:{provider}"
         options = session_options(provider, self.threads, profile)
-        self._session = _open_session(graph_in(path), provider, options, provider_options)
+        self._session = _open_session(model_file(path), provider, options, provider_options)
         self._dtypes = {node.name: _DTYPES.get(node.type) for node in self._session.get_inputs()}
         self._outputs = [node.name for node in self._session.get_outputs()]
 
@@ -91,24 +92,6 @@ def _all_cores() -> int:
     from hfcompress.host import default_threads
 
     return default_threads()
-
-
-def graph_in(path: Path) -> Path:
-    """The one .onnx file of an artifact.
-
-    Raises:
-        ModelError: there is none, or more than one; names what is there.
-    """
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise ModelError(f"{path} does not exist; give an artifact's folder or an .onnx file")
-    graphs = sorted(path.glob("*.onnx"))
-    if len(graphs) == 1:
-        return graphs[0]
-    found = ", ".join(sorted(entry.name for entry in graphs or path.iterdir())) or "nothing"
-    count = f"{len(graphs)} ONNX graphs" if graphs else "no ONNX graph"
-    raise ModelError(f"{path} holds {count} ({found}); give a folder with one .onnx file, or the file itself")
 
 
 def _open_session(graph: Path, provider: str, options: Any, provider_options: Mapping[str, str] | None) -> Any:

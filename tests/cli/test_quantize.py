@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from hfcompress.cli import failure, main
-from hfcompress.onnx_graph.operators import model_file, operator_counts
+from hfcompress.onnx_graph.file import model_file
+from hfcompress.onnx_graph.operators import operator_counts
 from tests import tiny
 
 pytestmark = pytest.mark.export
@@ -62,6 +63,31 @@ def test_rows_without_labels_are_enough(call: Call, classifier: Path, tmp_path: 
     assert made["size_mb"][1] < made["size_mb"][0]
 
 
+@pytest.mark.parametrize("alpha", ["auto", "0.5"])
+def test_outliers_are_moved_first(
+    call: Call, classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alpha: str
+) -> None:
+    from hfcompress.quantize import quantizer
+
+    used = []
+    monkeypatch.setattr(quantizer, "smoother", lambda config, *_: used.append(config.smooth.alpha))
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("\n".join(json.dumps({"text": row["text"]}) for row in tiny.make_reviews(8)))
+    assert call(classifier, "--data", rows, "--smooth", alpha, "--out", tmp_path / "int8", "--max-length", "32") == 0
+    assert used == [alpha if alpha == "auto" else float(alpha)]
+
+
+def test_labels_that_the_model_does_not_have_are_found_before_the_export(
+    call: Call, classifier: Path, tmp_path: Path, capfd: Any
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("\n".join(json.dumps({"text": "a", "label": label}) for label in ("spam", "ham")))
+    assert call(classifier, "--data", rows, "--out", tmp_path / "int8") == 2
+    err = capfd.readouterr().err
+    assert "spam" in err
+    assert "exporting" not in err
+
+
 def test_without_data_it_is_dynamic(call: Call, classifier: Path, tmp_path: Path, capfd: Any) -> None:
     assert call(classifier, "--out", tmp_path / "int8") == 0
     assert "MatMulInteger" in operator_counts(model_file(tmp_path / "int8"))
@@ -71,7 +97,8 @@ def test_without_data_it_is_dynamic(call: Call, classifier: Path, tmp_path: Path
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--method", "entropy"], "--method say how to calibrate, and there are no rows; give --data"),
+        (["--method", "entropy"], "--method: calibration needs rows, and there are none; give --data"),
+        (["--smooth", "0.5"], "--smooth: calibration needs rows, and there are none; give --data"),
         (["--target", "tensorrt"], "target tensorrt takes static INT8 alone"),
         (["--target", "vax"], "target: Input should be 'auto'"),
         (["--skip", "encoder.layer.9"], "skip names 'encoder.layer.9', which fits no layer"),

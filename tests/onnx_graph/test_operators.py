@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from hfcompress.errors import ModelError
+from hfcompress.onnx_graph.file import model_file
 from hfcompress.onnx_graph.operators import (
     INTEGER_OPERATORS,
     activation_products,
     integer_operator_count,
-    model_file,
     operator_counts,
     parameter_count,
 )

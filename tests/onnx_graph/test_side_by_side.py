@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hfcompress.onnx_graph.operators import model_file
+from hfcompress.onnx_graph.file import model_file
 from hfcompress.onnx_graph.side_by_side import quantized_layers, write_side_by_side
 from hfcompress.quantize.dynamic import quantize_dynamic
 from hfcompress.quantize.targets import SCHEMES

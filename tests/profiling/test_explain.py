@@ -10,7 +10,7 @@ import pytest
 
 from hfcompress import explain
 from hfcompress.errors import InputError
-from hfcompress.onnx_graph.operators import model_file
+from hfcompress.onnx_graph.file import model_file
 from hfcompress.profiling.explanation import Explanation
 from hfcompress.profiling.workload import Workload
 from hfcompress.recipe.data import DataConfig

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hfcompress.onnx_graph.operators import model_file
+from hfcompress.onnx_graph.file import model_file
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data

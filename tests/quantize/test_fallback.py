@@ -13,7 +13,8 @@ import pytest
 
 from hfcompress.artifact import Artifact
 from hfcompress.errors import StageError
-from hfcompress.onnx_graph.operators import integer_operator_count, model_file, operator_counts
+from hfcompress.onnx_graph.file import model_file
+from hfcompress.onnx_graph.operators import integer_operator_count, operator_counts
 from hfcompress.onnx_graph.side_by_side import quantized_layers
 from hfcompress.pipeline.judge import RecipeJudge
 from hfcompress.progress import SILENT

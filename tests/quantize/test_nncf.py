@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hfcompress.onnx_graph.operators import model_file
+from hfcompress.onnx_graph.file import model_file
 from tests.quantize.outliers import layer
 from tests.quantize.test_fallback import Network
 

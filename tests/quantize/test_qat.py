@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from hfcompress.artifact import Artifact
+from hfcompress.benchmark.size import parameters
 from hfcompress.distill.stage import finetune
 from hfcompress.errors import InputError
 from hfcompress.models.fake_quant import TensorScheme, is_fake_quantized
@@ -173,6 +174,7 @@ def test_layers_that_are_skipped_stay_in_floating_point(source: Artifact, make_r
     assert not [name for name in named if name == "classifier" or name.endswith(".key")]
     weights = load_file(made.path / "model.safetensors")
     assert not [name for name in weights if name.startswith("classifier.") and "quantizer" in name]
+    assert parameters(made) == parameters(source), "scales are no parameters of the model"
 
 
 @pytest.mark.parametrize(("target", "bits"), [("avx2", 7), ("avx512_vnni", 8)])

@@ -13,7 +13,8 @@ import pytest
 from hfcompress.artifact import Artifact, model_bytes
 from hfcompress.errors import DataError, InputError, ModelError, StageError
 from hfcompress.host import describe_host
-from hfcompress.onnx_graph.operators import model_file, operator_counts, parameter_count
+from hfcompress.onnx_graph.file import model_file
+from hfcompress.onnx_graph.operators import operator_counts, parameter_count
 from hfcompress.quantize.api import quantize_onnx
 from hfcompress.quantize.dynamic import quantize_dynamic
 from hfcompress.quantize.stage import quantize

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from hfcompress.errors import InputError, StageError
-from hfcompress.onnx_graph.operators import INTEGER_OPERATORS, integer_operator_count, model_file, parameter_count
+from hfcompress.onnx_graph.file import model_file
+from hfcompress.onnx_graph.operators import INTEGER_OPERATORS, integer_operator_count, parameter_count
 from hfcompress.onnx_graph.optimized import optimized_graph
 from hfcompress.quantize.static import Calibrated, calibrate, quantize_static
 from hfcompress.quantize.targets import SCHEMES, Scheme

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
@@ -13,6 +12,7 @@ from hfcompress.models.fake_quant.attention import attention_paths, round_produc
 from hfcompress.models.fake_quant.modules import TWINS, QuantConv2d, QuantEmbedding, QuantLinear, Twin
 from hfcompress.models.fake_quant.quantizer import FakeQuantize, Phase
 from hfcompress.models.fake_quant.scheme import QuantScheme
+from hfcompress.recipe.quantization import names_module
 
 #: Their weights scale values one by one.
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm, nn.RMSNorm)
@@ -106,7 +106,7 @@ def _products(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 def _skipped(names: Sequence[str], skip: Sequence[str]) -> set[str]:
     skipped: set[str] = set()
     for pattern in skip:
-        fitting = [name for name in names if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")]
+        fitting = [name for name in names if names_module(pattern, name)]
         if not fitting:
             near = get_close_matches(pattern, names, n=3, cutoff=0.3) or list(names[:3])
             raise InputError(f"skip names {pattern!r}, which no layer is called; there are {', '.join(near)}, ...")

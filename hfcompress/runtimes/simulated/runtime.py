@@ -11,8 +11,9 @@ import numpy as np
 
 from hfcompress.errors import InputError
 from hfcompress.extras import require
+from hfcompress.onnx_graph.file import model_file
 from hfcompress.runtimes.base import check_inputs
-from hfcompress.runtimes.onnxruntime import CPU, OnnxRuntime, graph_in, session_options
+from hfcompress.runtimes.onnxruntime import CPU, OnnxRuntime, session_options
 from hfcompress.runtimes.simulated.products import MatMul, compute, weight_matrix
 from hfcompress.runtimes.simulated.saturation import can_saturate, exact_matmul, saturating_matmul
 from hfcompress.runtimes.simulated.segments import Segment, cut
@@ -55,7 +56,7 @@ class SimulatedRuntime:
         self.threads = self._whole.threads
         self._matmul: MatMul = saturating_matmul if cpu in SATURATING else exact_matmul
         self._options = session_options(CPU, self.threads)
-        self._model = optimized(graph_in(path), cpu)
+        self._model = optimized_for(model_file(path), cpu)
         found = saturable(self._model)
         self.products = {node.name: share for node, share in found}
         self._constants: dict[str, np.ndarray] = {}
@@ -87,7 +88,7 @@ class SimulatedRuntime:
         return segments
 
 
-def optimized(graph: Path, cpu: str) -> Any:
+def optimized_for(graph: Path, cpu: str) -> Any:
     """The graph that ONNX Runtime runs on a kind of CPU, with the products that it has fused to integer ones.
 
     Layouts that depend on this host (level 3 of its optimizations) are not in it.
