@@ -1,7 +1,7 @@
 """Every error that hfcompress raises on purpose, in one tree.
 
-Each class carries the exit code that the command line returns for it: 2 for bad input, 3 for a stage that failed. An
-exception outside this tree is a defect of ours and ends with exit code 70.
+Each class carries the exit code that the command line returns for it: 2 for bad input, 3 for a stage that failed, 4
+for a Hub that did not take what was published. An exception outside this tree is a defect of ours and ends with exit code 70.
 """
 
 from __future__ import annotations
@@ -65,6 +65,12 @@ class NumericalMismatchError(StageError):
 
 class MeasurementError(StageError):
     """An artifact could not be measured."""
+
+
+class PublishError(HfcompressError):
+    """The Hub did not take what was to be published; what is here is untouched, and the same command tries again."""
+
+    exit_code: ClassVar[int] = 4
 
 
 class SmallerBatchError(StageError):

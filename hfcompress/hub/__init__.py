@@ -1,0 +1,1 @@
+"""What leaves for the Hub: the card, the repository, the push, and the check of what came back. Never imports torch."""
