@@ -1,7 +1,8 @@
 """Every error that hfcompress raises on purpose, in one tree.
 
 Each class carries the exit code that the command line returns for it: 2 for bad input, 3 for a stage that failed, 4
-for a Hub that did not take what was published. An exception outside this tree is a defect of ours and ends with exit code 70.
+for a Hub that did not take what was published. An exception outside this tree is a defect of ours and ends with exit
+code 70.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from hfcompress.cli import benchmark, doctor, explain, init, quantize, report, r
 app = typer.Typer(
     name="hfcompress",
     help="Distil, quantize, export and measure Hugging Face models: one recipe in, a smaller and faster artifact out.",
-    epilog="Exit codes: 0 done, 1 a gate failed, 2 bad input, 3 a stage failed, 4 publishing failed, 70 an internal error, "
-    "75 run it again: it goes on with smaller batches, 130 and 143 interrupted.",
+    epilog="Exit codes: 0 done, 1 a gate failed, 2 bad input, 3 a stage failed, 4 publishing failed, "
+    "70 an internal error, 75 run it again: it goes on with smaller batches, 130 and 143 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

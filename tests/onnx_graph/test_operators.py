@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hfcompress.errors import ModelError
 from hfcompress.onnx_graph.file import model_file
 from hfcompress.onnx_graph.operators import (
     INTEGER_OPERATORS,
@@ -96,13 +95,3 @@ def test_an_exported_model_has_the_parameters_of_its_torch_model_also_after_quan
     for per_channel in (True, False):
         quantize_onnx(tmp_path / "onnx", tmp_path / "int8", per_channel=per_channel)
         assert parameter_count(model_file(tmp_path / "int8")) == expected
-
-
-def test_a_folder_should_hold_one_graph(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"exactly one \.onnx file, found none"):
-        model_file(tmp_path)
-    (tmp_path / "a.onnx").touch()
-    assert model_file(tmp_path) == tmp_path / "a.onnx"
-    (tmp_path / "b.onnx").touch()
-    with pytest.raises(ModelError, match=r"found a\.onnx, b\.onnx"):
-        model_file(tmp_path)

@@ -1,0 +1,23 @@
+"""Where the graph of an artifact is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hfcompress.errors import ModelError
+from hfcompress.onnx_graph.file import model_file
+
+
+def test_a_folder_should_hold_one_graph(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"holds no ONNX graph \(nothing\)"):
+        model_file(tmp_path)
+    (tmp_path / "a.onnx").touch()
+    assert model_file(tmp_path) == tmp_path / "a.onnx"
+    (tmp_path / "b.onnx").touch()
+    with pytest.raises(ModelError, match=r"holds 2 ONNX graphs \(a\.onnx, b\.onnx\)"):
+        model_file(tmp_path)
+    assert model_file(tmp_path / "b.onnx") == tmp_path / "b.onnx"
+    with pytest.raises(ModelError, match="does not exist"):
+        model_file(tmp_path / "missing")
