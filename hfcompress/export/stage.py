@@ -15,8 +15,8 @@ from hfcompress.errors import StageError
 from hfcompress.export.api import TOLERANCE
 from hfcompress.export.check import Agreement, compare
 from hfcompress.export.optimum import export_with_optimum
+from hfcompress.export.rewrite import rewrite
 from hfcompress.export.rounded import prove_rounded
-from hfcompress.export.shorten import shorten
 from hfcompress.models.fake_quant.folder import read_structure
 from hfcompress.onnx_graph.file import model_file
 from hfcompress.recipe.stages import ExportConfig
@@ -39,9 +39,7 @@ def export(config: ExportConfig, inputs: Inputs, run: Run) -> Artifact:
     export_with_optimum(source.path, run.out, run.task, config.opset, trust_remote_code=source.trusted)
     prove = _proof(config, source, run)
     trained_for = {name: value for name, value in (source.details or {}).items() if name in _OF_QAT}
-    details = {**trained_for, **prove(model_file(run.out)), "first_token_nodes": 0}
-    if config.first_token_only:
-        details |= _first_token_only(prove, run)
+    details = {**trained_for, **prove(model_file(run.out)), **_rewritten(config, prove, run)}
     logger.info("%s: logits differ by at most %.2g", run.name, details["largest_difference"])
     return Artifact(run.out, "onnx", details=details)
 
@@ -67,20 +65,20 @@ def _proof(config: ExportConfig, source: Artifact, run: Run) -> Prove:
     return prove
 
 
-def _first_token_only(prove: Prove, run: Run) -> dict[str, Any]:
-    """Rewrite the graph in `run.out` where that is possible and holds; the figures of the new graph."""
+def _rewritten(config: ExportConfig, prove: Prove, run: Run) -> dict[str, Any]:
+    """Rewrite the graph in `run.out` where that holds; the figures of the new graph."""
     graph = model_file(run.out)
     shorter = run.work / graph.name
-    moved = shorten(run.out, shorter)
-    if moved == 0:
-        return {}
+    done = rewrite(run.out, shorter, first_token=config.first_token_only)
+    if not any(done.values()):
+        return done
     try:
         details = prove(shorter)
     except StageError as error:
-        logger.warning("%s: the last layer is computed for every token, since otherwise %s", run.name, error)
-        return {}
+        logger.warning("%s: the graph is as the exporter wrote it, since rewritten %s", run.name, error)
+        return dict.fromkeys(done, 0)
     shutil.move(shorter, graph)
-    return {**details, "first_token_nodes": moved}
+    return {**details, **done}
 
 
 def check_export(source: Artifact, exported: OnnxRuntime, run: Run, tolerance: float) -> Agreement:

@@ -40,6 +40,18 @@ def plan_division(wiring: Wiring, tensor: str, channels: int) -> list[Edit] | No
     return _made_from(wiring, tensor, np.arange(channels).reshape([1] * (len(shape) - 1) + [channels]))
 
 
+def plan_scaling(wiring: Wiring, tensor: str) -> list[Edit] | None:
+    """The same for a whole tensor: all of its elements are channel 0."""
+    sizes = wiring.shape(tensor)
+    for axis in reversed(range(len(sizes))):
+        # The last axes are those of channels, in heads or not; how many is known when they were put together.
+        channels = np.zeros([1] * axis + [size or 0 for size in sizes[axis:]], dtype=int)
+        edits = None if channels.size == 0 else _made_from(wiring, tensor, channels)
+        if edits is not None:
+            return edits
+    return None
+
+
 def divide_(wiring: Wiring, edits: list[Edit], factors: np.ndarray) -> None:
     """Carry a plan out: channel i is divided by `factors[i]`."""
     for edit in edits:

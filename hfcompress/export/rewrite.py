@@ -1,0 +1,43 @@
+"""The rewrites of an exported graph, which leave its answers as they are: less to compute at run time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hfcompress.onnx_graph.constant_factors import fold_factors_
+from hfcompress.onnx_graph.file import model_file
+from hfcompress.onnx_graph.first_token import first_token_only_
+from hfcompress.onnx_graph.static_shapes import fix_shapes_
+
+#: ONNX keeps larger models in several files, which rewrites do not read.
+_LARGEST_BYTES = 2 * 10**9
+
+
+def rewrite(folder: Path, out: Path, *, first_token: bool) -> dict[str, int]:
+    """Write `folder`'s graph to `out` with less to compute.
+
+    Args:
+        folder: with one graph.
+        out: the file to write.
+        first_token: compute the last layer for the first token alone, where nothing reads another.
+
+    Returns:
+        For the manifest: the nodes that work on the first token alone, those that are gone because sizes are known,
+        and the multiplications that weights carry. Without any, nothing is written.
+    """
+    import onnx
+
+    none = {"first_token_nodes": 0, "fixed_shape_nodes": 0, "folded_factors": 0}
+    path = model_file(folder)
+    if path.stat().st_size > _LARGEST_BYTES or any(folder.glob("*.onnx_data")):
+        return none
+    model = onnx.load(path)
+    done = {
+        "first_token_nodes": first_token_only_(model) if first_token else 0,
+        "fixed_shape_nodes": fix_shapes_(model),
+        "folded_factors": fold_factors_(model),
+    }
+    if any(done.values()):
+        onnx.checker.check_model(model)
+        onnx.save(model, out)
+    return done
