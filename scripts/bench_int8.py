@@ -50,7 +50,6 @@ from transformers import (
 )
 
 from hfcompress import export_onnx, quantize_onnx
-from hfcompress.export.rewrite import rewrite
 from hfcompress.host import default_threads, describe_host
 from hfcompress.onnx_graph.file import model_file
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
@@ -125,11 +124,8 @@ def make_texts(folder: Path, count: int) -> list[str]:
 
 
 def make_ours(folder: Path, *, per_channel: bool) -> Path:
-    """Export, rewrite, quantize: what the pipeline's stages do."""
+    """Export and quantize, as the pipeline's stages do."""
     export_onnx(folder / "torch", folder / "onnx")
-    shorter = folder / "shorter.onnx"
-    if any(rewrite(folder / "onnx", shorter, first_token=True).values()):
-        shorter.replace(model_file(folder / "onnx"))
     quantize_onnx(folder / "onnx", folder / "ours", per_channel=per_channel)
     return folder / "ours"
 

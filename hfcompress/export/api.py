@@ -13,10 +13,10 @@ from hfcompress.errors import InputError
 from hfcompress.export.agreement import compare_rounded, decision_of
 from hfcompress.export.check import Agreement, compare
 from hfcompress.export.optimum import export_with_optimum
+from hfcompress.export.rewrite import rewrite_where_it_holds
 from hfcompress.export.rounded import check_placement
 from hfcompress.models.fake_quant.folder import read_structure
 from hfcompress.models.folder import check_safe, read_config, task_of
-from hfcompress.onnx_graph.file import model_file
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.runtimes.torch import TorchRuntime
 from hfcompress.tasks import get_task
@@ -65,13 +65,18 @@ def export_onnx(
     with writing(Path(out)) as temporary:
         export_with_optimum(folder, temporary, task, opset)
         batches = list(_batches(folder, get_task(task), examples))
-        runtimes = TorchRuntime(folder, task), OnnxRuntime(temporary)
-        structure = read_structure(folder)
-        if structure is None:
-            return compare(*runtimes, batches, TOLERANCE if tolerance is None else tolerance)
-        check_placement(model_file(temporary), structure)
-        decision = decision_of(task, get_task(task).labels_of_model(config))
-        return Agreement(compare_rounded(*runtimes, batches, decision, tolerance).largest, len(batches))
+        torch, structure = TorchRuntime(folder, task), read_structure(folder)
+
+        def prove(graph: Path) -> Agreement:
+            if structure is None:
+                return compare(torch, OnnxRuntime(graph), batches, TOLERANCE if tolerance is None else tolerance)
+            check_placement(graph, structure)
+            decision = decision_of(task, get_task(task).labels_of_model(config))
+            found = compare_rounded(torch, OnnxRuntime(graph), batches, decision, tolerance)
+            return Agreement(found.largest, len(batches))
+
+        agreement, _ = rewrite_where_it_holds(temporary, prove)
+        return agreement
 
 
 def _batches(folder: Path, task: Task, examples: Sequence[Any] | None) -> Iterator[dict[str, np.ndarray]]:

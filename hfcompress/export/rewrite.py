@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
 
+from hfcompress.errors import StageError
 from hfcompress.onnx_graph.constant_factors import fold_factors_
 from hfcompress.onnx_graph.file import model_file
 from hfcompress.onnx_graph.first_token import first_token_only_
 from hfcompress.onnx_graph.static_shapes import fix_shapes_
 
+logger = logging.getLogger(__name__)
+
+#: What a proof finds out.
+Proof = TypeVar("Proof")
 #: ONNX keeps larger models in several files, which rewrites do not read.
 _LARGEST_BYTES = 2 * 10**9
 
@@ -41,3 +51,35 @@ def rewrite(folder: Path, out: Path, *, first_token: bool) -> dict[str, int]:
         onnx.checker.check_model(model)
         onnx.save(model, out)
     return done
+
+
+def rewrite_where_it_holds(
+    folder: Path, prove: Callable[[Path], Proof], *, first_token: bool = True
+) -> tuple[Proof, dict[str, int]]:
+    """Prove an exported folder's graph, rewrite it, and keep the rewritten one if that is proven too.
+
+    Args:
+        folder: with one graph.
+        prove: raises `StageError` where a graph does not answer as it should.
+        first_token: see `rewrite`.
+
+    Returns:
+        What was found out about the graph that is in the folder now, and what was rewritten.
+
+    Raises:
+        StageError: the graph does not answer as it should, as the exporter wrote it.
+    """
+    graph = model_file(folder)
+    exported = prove(graph)
+    with TemporaryDirectory(prefix="hfcompress-") as name:
+        shorter = Path(name) / graph.name
+        done = rewrite(folder, shorter, first_token=first_token)
+        if not any(done.values()):
+            return exported, done
+        try:
+            rewritten = prove(shorter)
+        except StageError as error:
+            logger.warning("the graph is left as the exporter wrote it, since rewritten %s", error)
+            return exported, dict.fromkeys(done, 0)
+        shutil.move(shorter, graph)
+    return rewritten, done

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from hfcompress.artifact import Artifact
-from hfcompress.errors import StageError
 from hfcompress.export.api import TOLERANCE
 from hfcompress.export.check import Agreement, compare
 from hfcompress.export.optimum import export_with_optimum
-from hfcompress.export.rewrite import rewrite
+from hfcompress.export.rewrite import rewrite_where_it_holds
 from hfcompress.export.rounded import prove_rounded
 from hfcompress.models.fake_quant.folder import read_structure
-from hfcompress.onnx_graph.file import model_file
 from hfcompress.recipe.stages import ExportConfig
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.runtimes.torch import TorchRuntime
@@ -37,9 +34,11 @@ def export(config: ExportConfig, inputs: Inputs, run: Run) -> Artifact:
     """Export the source, and compare its logits with PyTorch's on real validation rows."""
     source = inputs.source
     export_with_optimum(source.path, run.out, run.task, config.opset, trust_remote_code=source.trusted)
-    prove = _proof(config, source, run)
+    proven, rewritten = rewrite_where_it_holds(
+        run.out, _proof(config, source, run), first_token=config.first_token_only
+    )
     trained_for = {name: value for name, value in (source.details or {}).items() if name in _OF_QAT}
-    details = {**trained_for, **prove(model_file(run.out)), **_rewritten(config, prove, run)}
+    details = {**trained_for, **proven, **rewritten}
     logger.info("%s: logits differ by at most %.2g", run.name, details["largest_difference"])
     return Artifact(run.out, "onnx", details=details)
 
@@ -63,22 +62,6 @@ def _proof(config: ExportConfig, source: Artifact, run: Run) -> Prove:
         }
 
     return prove
-
-
-def _rewritten(config: ExportConfig, prove: Prove, run: Run) -> dict[str, Any]:
-    """Rewrite the graph in `run.out` where that holds; the figures of the new graph."""
-    graph = model_file(run.out)
-    shorter = run.work / graph.name
-    done = rewrite(run.out, shorter, first_token=config.first_token_only)
-    if not any(done.values()):
-        return done
-    try:
-        details = prove(shorter)
-    except StageError as error:
-        logger.warning("%s: the graph is as the exporter wrote it, since rewritten %s", run.name, error)
-        return dict.fromkeys(done, 0)
-    shutil.move(shorter, graph)
-    return {**details, **done}
 
 
 def check_export(source: Artifact, exported: OnnxRuntime, run: Run, tolerance: float) -> Agreement:

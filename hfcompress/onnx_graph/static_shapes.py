@@ -18,6 +18,10 @@ from hfcompress.onnx_graph.wiring import attribute
 
 #: Elements of the largest constant that is computed here: sizes, and scales made of them.
 _SMALL = 64
+#: What makes shapes and scales of sizes. Others keep their constants: INT8 is recognized by them.
+_OF_SIZES = frozenset(
+    {"Gather", "Slice", "Concat", "Squeeze", "Unsqueeze", "Cast", "Add", "Sub", "Mul", "Div", "Sqrt", "Equal", "Where"}
+)
 #: A size: a number, or the name of one that is not fixed.
 _Size = int | str | None
 
@@ -64,10 +68,10 @@ class _Known:
 
     def computed(self, node: Any) -> Iterator[tuple[str, np.ndarray]]:
         """The outputs of a node that are constants after all. Asked in the order of the graph."""
-        if node.op_type == "Constant" or len(node.output) != 1 or (node.attribute and _has_subgraph(node)):
+        if node.op_type not in _OF_SIZES:
             return
         value = self._fixed_sizes(node) if node.op_type in ("Gather", "Slice") else None
-        if value is None and node.input and all(name in self.values for name in node.input if name):
+        if value is None and all(name in self.values for name in node.input if name):
             value = _evaluated(node, [self.values[name] if name else None for name in node.input])
         if value is not None and value.size <= _SMALL:
             self.values[node.output[0]] = value
@@ -83,8 +87,8 @@ class _Known:
         sizes = self.sizes[asked.input[0]]
         # Which of the sizes it takes: what it gives for their places.
         places = _evaluated(node, [np.arange(len(sizes)), *(self.values.get(name) for name in node.input[1:])])
-        taken = [] if places is None else [sizes[int(place)] for place in places.reshape(-1)]
-        if places is None or not all(isinstance(size, int) for size in taken):
+        taken = [sizes[int(place)] for place in places.reshape(-1)]
+        if not all(isinstance(size, int) for size in taken):
             return None
         return np.array(taken, dtype=np.int64).reshape(places.shape)
 
@@ -117,7 +121,7 @@ def _kept_or_fixed(size: _Size, before: tuple[_Size, ...]) -> int:
     return 0 if size is not None and before == (size,) else -1
 
 
-def _evaluated(node: Any, inputs: list[np.ndarray | None]) -> np.ndarray | None:
+def _evaluated(node: Any, inputs: list[np.ndarray | None]) -> np.ndarray:
     from onnx import helper
     from onnx.reference import ReferenceEvaluator
 
@@ -131,15 +135,8 @@ def _evaluated(node: Any, inputs: list[np.ndarray | None]) -> np.ndarray | None:
     ]
     output = helper.make_empty_tensor_value_info(node.output[0])
     graph = helper.make_graph([alone], "one", infos, [output])
-    try:
-        evaluator = ReferenceEvaluator(helper.make_model(graph))
-    except (NotImplementedError, KeyError, ValueError):  # an operator of another domain
-        return None
+    evaluator = ReferenceEvaluator(helper.make_model(graph))
     return np.asarray(evaluator.run(None, given)[0])
-
-
-def _has_subgraph(node: Any) -> bool:
-    return any(each.HasField("g") or each.graphs for each in node.attribute)
 
 
 def _sizes(graph: Any) -> Iterator[tuple[str, tuple[_Size, ...]]]:
