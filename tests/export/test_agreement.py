@@ -90,6 +90,22 @@ def test_of_few_decisions_two_may_differ() -> None:
     assert len(check(turned, close, tolerance=1.0).margins) == 2
 
 
+@pytest.mark.parametrize("rows, passes", [(30, True), (31, False)])
+def test_of_close_calls_one_in_a_hundred_may_differ(rows: int, passes: bool) -> None:
+    """Noise of 0.01 on every output, and some rows whose margin is below twice of that."""
+    noise = np.where(np.arange(ROWS)[:, None] % 2 == 0, [[0.01, -0.01]], [[-0.01, 0.01]])
+    expected = EXPECTED.copy()
+    expected[0 : 2 * rows : 2] = [0.0, 0.019]
+    actual = expected + noise
+    if passes:
+        found = check(actual, expected)
+        assert len(found.margins) == 30
+        assert found.details["of_them_close_calls"] == 30
+    else:
+        with pytest.raises(NumericalMismatchError, match="decides 31 of 3000 otherwise"):
+            check(actual, expected)
+
+
 def test_a_decision_that_was_no_close_call_may_not_differ() -> None:
     expected = np.array([[0.9, 0.0], [1.0, -1.0], [-1.0, 1.0]])
     actual = expected.copy()
