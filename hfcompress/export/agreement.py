@@ -198,6 +198,6 @@ def _check(found: RoundedAgreement, seen: Mapping[str, _Seen], tolerance: float 
     if too_many or any(margin > found.tolerance for margin in found.margins):
         raise NumericalMismatchError(
             f"the exported model decides {len(found.margins)} of {found.decisions} otherwise than the fake-quantized "
-            f"model, by margins of up to {max(found.margins):.3g} (tolerance {found.tolerance:.3g}); train longer, or calibrate "
-            "with more rows, so that less hangs on single steps"
+            f"model, by margins of up to {max(found.margins):.3g} (tolerance {found.tolerance:.3g}); train longer, or "
+            "calibrate with more rows, so that less hangs on single steps"
         )
