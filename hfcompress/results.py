@@ -255,9 +255,10 @@ class StageSeconds(Record):
 
 
 class SourceModel(Record):
-    """What the recipe's first stage starts from, and what its own card says of it.
+    """A model that the recipe takes and no stage makes, and what its own card says of it.
 
     Attributes:
+        name: `source`, or what the recipe calls a teacher or a student's checkpoint.
         id: a Hub id, or the name of a local folder.
         local: whether it was a folder.
         revision: the commit on the Hub; null for a folder, or when it is not known.
@@ -267,6 +268,7 @@ class SourceModel(Record):
         base_models: what that card names as its own base.
     """
 
+    name: str
     id: str
     local: bool
     revision: str | None = None
@@ -323,7 +325,7 @@ class Results(Record):
         artifacts: in the order of the recipe, `source` first when it was measured.
         gates: the verdicts.
         seconds: stage -> seconds of this run; `benchmark` is the timing session, `report` tables and plot.
-        base: the model that the recipe starts from; null for models that were measured without a recipe.
+        models: what the recipe takes and no stage makes, `source` first; empty without a recipe.
         data: the rows that were read; null for models that were measured without a recipe.
         seed: of everything that drew.
     """
@@ -337,7 +339,7 @@ class Results(Record):
     artifacts: tuple[ArtifactResult, ...]
     gates: tuple[GateResult, ...] = ()
     seconds: dict[str, StageSeconds] = Field(default_factory=dict)
-    base: SourceModel | None = None
+    models: tuple[SourceModel, ...] = ()
     data: DataSource | None = None
     seed: int | None = None
 

@@ -1,4 +1,4 @@
-"""What a run started from: the base model with its license, and the rows."""
+"""What a run started from: models with their licenses, and rows."""
 
 from __future__ import annotations
 
@@ -7,20 +7,33 @@ from pathlib import Path
 
 from hfcompress.hub.base_card import read_base_card
 from hfcompress.hub.local_paths import published_name
-from hfcompress.pipeline.plan import Plan
+from hfcompress.pipeline.plan import Plan, model_name
+from hfcompress.recipe.graph import inputs_of
+from hfcompress.recipe.recipe import SOURCE
+from hfcompress.recipe.schema import ModelRef
 from hfcompress.results import DataSource, SourceModel, SplitData
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def source_model(plan: Plan) -> SourceModel:
-    """The recipe's model as others may know it; a Hub id with the commit that was loaded."""
-    ref, folder = plan.recipe.model, plan.source.path
+def source_models(plan: Plan) -> tuple[SourceModel, ...]:
+    """The models that no stage makes, as others may know them; a Hub id with the commit that was loaded."""
+    taken = [model for stage in plan.recipe.stages for model in inputs_of(plan.recipe, stage).models]
+    named = {SOURCE: plan.recipe.model, **{model_name(ref): ref for ref in taken if isinstance(ref, ModelRef)}}
+    folders = {SOURCE: plan.source.path, **{name: artifact.path for name, artifact in plan.outside.items()}}
+    return tuple(_source_model(name, ref, folders[name]) for name, ref in named.items())
+
+
+def _source_model(name: str, ref: ModelRef, folder: Path) -> SourceModel:
     local = Path(ref.id).expanduser().is_dir()
     # The Hub's cache names the folder of a snapshot after its commit.
     commit = folder.name if not local and _COMMIT.fullmatch(folder.name) else None
     return SourceModel(
-        id=published_name(ref.id), local=local, revision=commit or ref.revision, **read_base_card(folder)._asdict()
+        name=published_name(name),
+        id=published_name(ref.id),
+        local=local,
+        revision=commit or ref.revision,
+        **read_base_card(folder)._asdict(),
     )
 
 

@@ -22,7 +22,7 @@ from hfcompress.pipeline.gates import Evidence, judge, reference_of, unpublishab
 from hfcompress.pipeline.lead import Lead, leading
 from hfcompress.pipeline.plan import Plan, make_plan, needed_bytes
 from hfcompress.pipeline.predictions import Predictions, predict_split, read_predictions, write_predictions
-from hfcompress.pipeline.provenance import data_source, source_model
+from hfcompress.pipeline.provenance import data_source, source_models
 from hfcompress.pipeline.score import compare, score
 from hfcompress.pipeline.timing import timings_of
 from hfcompress.progress import SILENT, Progress
@@ -187,7 +187,7 @@ class _Run:
         return Results(
             recipe=recipe.name,
             task=recipe.task,
-            base=source_model(self.plan),
+            models=source_models(self.plan),
             data=data_source(self.plan),
             seed=recipe.seed,
             metric=self.plan.metrics[0],
