@@ -11,13 +11,16 @@ from pathlib import Path
 from hfcompress.artifact import FileEntry, Manifest, damage, hash_file, read_manifest
 from hfcompress.errors import InputError
 from hfcompress.hub.card import render_card
+from hfcompress.hub.card_facts import CardFacts
 from hfcompress.hub.local_paths import without_local_paths
 from hfcompress.hub.places import Placed, place
 from hfcompress.hub.publication import Publication, PublishedArtifact, PublishedFile, RepositoryManifest
-from hfcompress.recipe.loader import parse_recipe
+from hfcompress.hub.published import is_repo_id
+from hfcompress.models.folder import problem_of, read_config
+from hfcompress.recipe.loader import load_recipe, parse_recipe
 from hfcompress.recipe.recipe import Recipe
 from hfcompress.recipe.yaml_text import write_yaml
-from hfcompress.results import ArtifactResult, Results
+from hfcompress.results import ArtifactResult, Results, read_results
 
 README, MANIFEST, RESULTS, RECIPE, PLOT = "README.md", "manifest.json", "results.json", "recipe.yaml", "pareto.png"
 
@@ -36,6 +39,15 @@ class RunFacts:
     results: Results
     recipe: Recipe
 
+    @classmethod
+    def read(cls, root: Path) -> RunFacts:
+        """The facts of a run folder.
+
+        Raises:
+            InputError: it holds no results or no recipe.
+        """
+        return cls(root, read_results(root / RESULTS), load_recipe(root / RECIPE))
+
 
 def layout(
     run: RunFacts, chosen: Sequence[str], repo_id: str | None, extra: Sequence[PublishedFile] = ()
@@ -49,8 +61,15 @@ def layout(
         extra: further files, such as report.html.
 
     Raises:
-        InputError: an artifact was not made, must not be published, or is not as it was written.
+        InputError: an artifact was not made, must not be published, or is not as it was written; or nothing is chosen.
     """
+    if not chosen:
+        raise InputError(
+            f"nothing of {run.root} may be published: every artifact failed a gate, or is made from one that did; "
+            "`hfcompress report` says which"
+        )
+    if repo_id is not None and not is_repo_id(repo_id):
+        raise InputError(f"no repository can be called {repo_id!r}; give namespace/name")
     placed = _placed(run, chosen)
     results = _published_results(run.results, placed)
     files, entries = _artifact_files(run.root, placed)
@@ -60,8 +79,16 @@ def layout(
         *([PublishedFile(PLOT, run.root / PLOT)] if (run.root / PLOT).is_file() else []),
         *extra,
     ]
-    card = render_card(results, run.recipe, placed, repo_id, frozenset(file.path for file in documents))
-    files += [*documents, PublishedFile(README, card.encode())]
+    facts = CardFacts(
+        results=results,
+        recipe=run.recipe,
+        placed=placed,
+        manifests=_manifests(run),
+        repo_id=repo_id,
+        beside=frozenset(file.path for file in documents),
+        problem=_problem(run, placed[0]),
+    )
+    files += [*documents, PublishedFile(README, render_card(facts).encode())]
     _check_unique(files)
     entries |= {file.path: _entry(file) for file in files if file.path not in entries}
     manifest = RepositoryManifest(files=dict(sorted(entries.items())), artifacts=_artifacts(placed))
@@ -97,6 +124,20 @@ def _manifest(root: Path, artifact: ArtifactResult) -> Manifest:
     if fault is not None:
         raise InputError(f"in {folder} {fault} since it was measured; run the recipe again, which makes it anew")
     return manifest
+
+
+def _manifests(run: RunFacts) -> dict[str, Manifest]:
+    """Of every stage whose artifact is there."""
+    folders = {result.name: run.root / result.path for result in run.results.artifacts if result.path is not None}
+    found = {name: read_manifest(folder) for name, folder in folders.items()}
+    return {name: manifest for name, manifest in found.items() if manifest is not None}
+
+
+def _problem(run: RunFacts, artifact: Placed) -> str | None:
+    """What a classification answers."""
+    if run.recipe.task not in ("text-classification", "image-classification"):
+        return None
+    return problem_of(read_config(run.root / "artifacts" / artifact.name))
 
 
 def _published_results(results: Results, placed: Sequence[Placed]) -> Results:

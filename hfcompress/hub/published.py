@@ -15,7 +15,7 @@ from hfcompress.artifact import MANIFEST
 from hfcompress.errors import InputError, ModelError
 from hfcompress.hub.publication import PublishedArtifact, RepositoryManifest
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_REPO_ID = re.compile(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*")
 _LARGEST_MANIFEST = 16_000_000  # bytes
 _SCHEMA = '"hfcompress.repository/'
 
@@ -47,9 +47,9 @@ class PublishedModel:
         return self.root / graphs[0] if self.said.format == "onnx" and graphs else self.folder
 
 
-def is_hub_id(text: str) -> bool:
-    """Whether a text may be `namespace/name`."""
-    return _HUB_ID.fullmatch(text) is not None
+def is_repo_id(text: str) -> bool:
+    """Whether a repository may be called so: `namespace/name`, or `name` alone."""
+    return _REPO_ID.fullmatch(text) is not None
 
 
 def read_repository_manifest(folder: Path) -> RepositoryManifest | None:

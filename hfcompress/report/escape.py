@@ -14,18 +14,23 @@ _LINK = re.compile(r"\](?=[(\[:])|!(?=\[)|\[(?=\^)")
 _ADDRESS = re.compile(r":(?=//)|(?<=www)\.", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?=#?\w+;)")
 #: What begins a list, a quotation, a rule or an underlined heading at the start of a line.
-_START = re.compile(r"\A(?:[-+=>:]|\d+(?=[.)]))")
+_START = re.compile(r"\A(?:>|[-+](?= |\Z)|[-=](?=[-= ]*\Z)|-(?=[- ]*\Z)|\d+(?=[.)](?: |\Z)))")
 #: Controls, what turns the direction of text around, and halves of characters, which no file can hold.
 _UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1b\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def escaped(text: str) -> str:
-    """One line of Markdown (GitHub's) that is shown as `text`, its white space made single blanks."""
+    """Markdown (GitHub's) that is shown as `text` inside a line, its white space made single blanks."""
     text = " ".join(_UNSEEN.sub("", text).split())
     text = _ANYWHERE.sub(r"\\\g<0>", text)
     for pattern in (_EDGE, _LINK, _ADDRESS, _ENTITY):
         text = pattern.sub(r"\\\g<0>", text)
-    return _START.sub(_escaped_start, text)
+    return text
+
+
+def escaped_line(text: str) -> str:
+    """The same where a line may begin with it."""
+    return _START.sub(_escaped_start, escaped(text))
 
 
 def _escaped_start(match: re.Match[str]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from hfcompress.artifact import read_manifest
 from hfcompress.errors import InputError
-from hfcompress.hub.published import PublishedModel, choose, download, is_hub_id, read_repository_manifest
+from hfcompress.hub.published import PublishedModel, choose, download, is_repo_id, read_repository_manifest
 from hfcompress.models.folder import check_safe, read_config, resolve, task_of
 from hfcompress.recipe.schema import ModelRef
 from hfcompress.recipe.tasks import TaskName
@@ -135,7 +135,7 @@ def _locate(path: Path | str, artifact: str | None, revision: str | None) -> _Lo
         published = read_repository_manifest(folder)
         if published is not None:
             return _published(PublishedModel(folder, choose(published, artifact, str(path))))
-    elif is_hub_id(str(path)):
+    elif "/" in str(path) and is_repo_id(str(path)):
         downloaded = download(str(path), artifact, revision)
         if downloaded is not None:
             return _published(downloaded)
