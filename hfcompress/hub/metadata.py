@@ -33,7 +33,7 @@ _UNSEEN = re.compile("[\ud800-\udfff]")
 def front_matter(facts: CardFacts) -> str:
     """The YAML between the two lines of `---`, both included. Nothing in it is guessed: what is unknown is left out,
     but for the license, which then says so."""
-    return f"---\n{_yaml(metadata(facts))}---\n"
+    return f"---\n{written(metadata(facts))}---\n"
 
 
 def pipeline_tag(task: str) -> str:
@@ -154,8 +154,9 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def _yaml(data: dict[str, Any]) -> str:
-    written: str = yaml.dump(
+def written(data: dict[str, Any]) -> str:
+    """YAML that readers of 1.1 (Python's) and of 1.2 (the Hub's) take for the same data."""
+    text: str = yaml.dump(
         data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=float("inf")
     )
-    return written
+    return text
