@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from hfcompress.recipe.yaml_text import NotPlainError, read_yaml
 
-#: Bytes of a README.md that are read, and of one block of its front matter. Those of benchmarked models hold megabytes
-#: of results.
-_MOST_READ, _MOST_PARSED = 8_000_000, 10_000
+#: Bytes of a README.md that are read, and of one block of its front matter, and the brackets of such a block. Cards of
+#: benchmarked models hold megabytes of results, and no license nests.
+_MOST_READ, _MOST_PARSED, _MOST_BRACKETS = 8_000_000, 10_000, 20
 _FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _KEY = re.compile(r"([A-Za-z_][\w-]*):")
 _WANTED = frozenset({"license", "license_name", "license_link", "language", "base_model"})
@@ -51,6 +51,8 @@ def _said(front_matter: str) -> Iterator[tuple[str, Any]]:
     for block in _blocks(front_matter.splitlines()):
         key = _KEY.match(block)
         if key is None or key[1] not in _WANTED or len(block) > _MOST_PARSED:
+            continue
+        if block.count("[") + block.count("{") > _MOST_BRACKETS:
             continue
         try:
             parsed = read_yaml(block)
