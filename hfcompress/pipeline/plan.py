@@ -70,19 +70,20 @@ class Plan:
 
     def teachers_of(self, name: str) -> tuple[str, ...]:
         """The teachers of a stage: names of artifacts, or keys of `outside`."""
-        return tuple(_name(teacher) for teacher in inputs_of(self.recipe, name).teachers)
+        return tuple(model_name(teacher) for teacher in inputs_of(self.recipe, name).teachers)
 
     def student_of(self, name: str) -> str | None:
         """What the student of a stage starts from in place of its source, where the recipe names that."""
         student = inputs_of(self.recipe, name).student
-        return None if student is None else _name(student)
+        return None if student is None else model_name(student)
 
     def models_of(self, name: str) -> tuple[str, ...]:
         """What a stage takes beside its source."""
-        return tuple(_name(model) for model in inputs_of(self.recipe, name).models)
+        return tuple(model_name(model) for model in inputs_of(self.recipe, name).models)
 
 
-def _name(model: str | ModelRef) -> str:
+def model_name(model: str | ModelRef) -> str:
+    """What a plan calls a model that a stage takes: a stage's name, or the id in the recipe with its revision."""
     if isinstance(model, str):
         return model
     return model.id if model.revision is None else f"{model.id}@{model.revision}"
@@ -138,7 +139,7 @@ def _check_target(stage: str, config: QuantizeConfig | QatConfig) -> None:
 
 def _outside(recipe: Recipe, trust_remote_code: bool) -> dict[str, Path]:
     models = [model for name in recipe.stages for model in inputs_of(recipe, name).models]
-    folders = {_name(ref): resolve(ref) for ref in models if isinstance(ref, ModelRef)}
+    folders = {model_name(ref): resolve(ref) for ref in models if isinstance(ref, ModelRef)}
     for folder in folders.values():
         check_safe(folder, trust_remote_code=trust_remote_code)
     return folders

@@ -15,12 +15,14 @@ from hfcompress.benchmark.summary import speed_of
 from hfcompress.distributed.world import join
 from hfcompress.host import describe_host, host_id
 from hfcompress.pipeline.build import Made, Options, build, outside
+from hfcompress.pipeline.flips import count_flips
 from hfcompress.pipeline.folder import RunFolder
 from hfcompress.pipeline.follow import follow
 from hfcompress.pipeline.gates import Evidence, judge, reference_of, unpublishable
 from hfcompress.pipeline.lead import Lead, leading
 from hfcompress.pipeline.plan import Plan, make_plan, needed_bytes
 from hfcompress.pipeline.predictions import Predictions, predict_split, read_predictions, write_predictions
+from hfcompress.pipeline.provenance import data_source, source_models
 from hfcompress.pipeline.score import compare, score
 from hfcompress.pipeline.timing import timings_of
 from hfcompress.progress import SILENT, Progress
@@ -185,6 +187,9 @@ class _Run:
         return Results(
             recipe=recipe.name,
             task=recipe.task,
+            models=source_models(self.plan),
+            data=data_source(self.plan),
+            seed=recipe.seed,
             metric=self.plan.metrics[0],
             hosts={host_id(describe_host()): describe_host().model_dump(mode="json")},
             baseline=recipe.baseline_name,
@@ -214,6 +219,9 @@ class _Run:
             scored[evaluate.gates_on],
             scored[evaluate.report_on],
         )
+        flips, classes = count_flips(
+            self.answers.get(evaluate.report_on, {}), (name, against), self.plan.data, evaluate.report_on
+        )
         stage = recipe.stages.get(name)
         host, baseline = host_id(describe_host()), timings.get(recipe.baseline_name)
         speed = speed_of(timings[name], baseline, host, recipe.seed) if name in timings else None
@@ -233,6 +241,8 @@ class _Run:
             difference=difference,
             validation_difference=validation_difference,
             fallback=(made.artifact.details or {}).get("fallback"),
+            flips=flips,
+            classes=classes,
         )
 
     def _scores(self, name: str, against: str | None, split: Split) -> _Scores:

@@ -11,7 +11,9 @@ import numpy as np
 
 from hfcompress.artifact import read_manifest
 from hfcompress.errors import InputError
-from hfcompress.models.folder import check_safe, read_config, task_of
+from hfcompress.hub.published import PublishedModel, choose, download, is_repo_id, read_repository_manifest
+from hfcompress.models.folder import check_safe, read_config, resolve, task_of
+from hfcompress.recipe.schema import ModelRef
 from hfcompress.recipe.tasks import TaskName
 from hfcompress.runtimes.base import Runtime
 from hfcompress.runtimes.open import runtime_for
@@ -73,32 +75,84 @@ class LoadedModel:
         return self.answer(examples)
 
 
-def load(path: Path | str, runtime: str | None = None, *, threads: int | None = None) -> LoadedModel:
-    """Load an artifact of a run, or any local model folder with a task's head.
+def load(
+    path: Path | str,
+    runtime: str | None = None,
+    *,
+    artifact: str | None = None,
+    revision: str | None = None,
+    threads: int | None = None,
+) -> LoadedModel:
+    """Load an artifact of a run, of a published repository, or any local model folder with a task's head.
 
     Args:
-        path: the folder: torch (safetensors) or ONNX.
+        path: a folder: torch (safetensors), ONNX, or a whole published repository. Or a Hub id.
         runtime: `torch`, `torch:cuda`, `onnxruntime` or `onnxruntime:<provider>`; default: the format's own on the CPU.
+        artifact: which one, where a published repository holds several.
+        revision: a branch, tag or commit of a Hub id.
         threads: cores of one call; default: all that this process may use.
 
     Raises:
         InputError: no model folder, no known task, not safe to load, or the runtime is not what was asked for.
     """
-    folder = Path(path)
-    if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; give an artifact's folder, such as runs/<recipe>/artifacts/<stage>")
-    manifest, config = read_manifest(folder), read_config(folder)
-    task = _task(folder, manifest.task if manifest else None, config)
-    format_, code = format_of(folder), get_task(task)
-    if format_ == "torch":
-        check_safe(folder)
+    found = _locate(path, artifact, revision)
+    config = read_config(found.folder)
+    task = _task(found.folder, found.task, config)
+    code = get_task(task)
+    if found.format == "torch":
+        check_safe(found.folder)
     return LoadedModel(
         task=code,
-        processor=code.load_processor(folder),
-        runtime=runtime_for(folder, format_, task, runtime=runtime, threads=threads),
+        processor=code.load_processor(found.folder),
+        runtime=runtime_for(found.model, found.format, task, runtime=runtime, threads=threads),
         labels=code.labels_of_model(config),
-        max_length=int(manifest.details.get("max_length", _MAX_LENGTH)) if manifest else _MAX_LENGTH,
+        max_length=int(found.details.get("max_length", _MAX_LENGTH)),
     )
+
+
+@dataclass(frozen=True)
+class _Located:
+    """A model on this machine.
+
+    Attributes:
+        folder: of its configuration and processor.
+        model: what its runtime opens.
+        format: `torch` or `onnx`.
+        task: what its manifest says, where it has one.
+        details: of its manifest.
+    """
+
+    folder: Path
+    model: Path
+    format: str
+    task: str | None
+    details: Mapping[str, Any]
+
+
+def _locate(path: Path | str, artifact: str | None, revision: str | None) -> _Located:
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        published = read_repository_manifest(folder)
+        if published is not None:
+            return _published(PublishedModel(folder, choose(published, artifact, str(path))))
+    elif "/" in str(path) and is_repo_id(str(path)):
+        downloaded = download(str(path), artifact, revision)
+        if downloaded is not None:
+            return _published(downloaded)
+        folder = resolve(ModelRef(id=str(path), revision=revision))
+    else:
+        raise InputError(
+            f"{folder} is no folder; give an artifact's folder, such as runs/<recipe>/artifacts/<stage>, or a Hub id"
+        )
+    if artifact is not None:
+        raise InputError(f"{path} is one model and no published repository of hfcompress; leave `artifact` out")
+    manifest = read_manifest(folder)
+    named = (None, {}) if manifest is None else (manifest.task, manifest.details)
+    return _Located(folder, folder, format_of(folder), *named)
+
+
+def _published(found: PublishedModel) -> _Located:
+    return _Located(found.folder, found.model, found.said.format, found.said.task, found.said.details)
 
 
 def format_of(folder: Path) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from hfcompress.recipe.data import Split
 from hfcompress.recipe.tasks import Metric, TaskName
 from hfcompress.tasks.columns import Columns
+from hfcompress.tasks.decisions import Decisions
 from hfcompress.tasks.labels import NO_CLASSES, Labels
 from hfcompress.tasks.metrics import Statistic
 
@@ -131,6 +132,10 @@ class Task(ABC):
     @abstractmethod
     def metrics(self, labels: Labels) -> tuple[Metric, ...]:
         """The metrics that mean something for these labels, the default first."""
+
+    def decisions(self, kept: Columns, labels: Labels) -> Decisions | None:
+        """These answers (see `gather`) one by one, where each is right or wrong by itself; by default none is."""
+        return None
 
     @abstractmethod
     def statistic(self, metric: Metric, kept: Columns, labels: Labels) -> Statistic:

@@ -14,6 +14,7 @@ from hfcompress.recipe.tasks import Metric
 from hfcompress.tasks import correlation, metrics
 from hfcompress.tasks.base import Batch, Task
 from hfcompress.tasks.columns import Columns
+from hfcompress.tasks.decisions import Decisions
 from hfcompress.tasks.label_columns import check_same_classes, labels_of_data
 from hfcompress.tasks.labels import Labels, align, classes_config, describe, labels_of_model
 from hfcompress.tasks.metrics import Statistic, no_metric
@@ -89,6 +90,17 @@ class Classification(Task):
     def metrics(self, labels: Labels) -> tuple[Metric, ...]:
         """By the problem."""
         return _METRICS[_problem(labels)]
+
+    def decisions(self, kept: Columns, labels: Labels) -> Decisions | None:
+        """One a row; of several classes one a row and class; none of a regression, whose answers are near or far."""
+        label, predicted = _array(kept["label"]), _array(kept["prediction"])
+        match _problem(labels):
+            case "single_label_classification":
+                return Decisions.of_classes(predicted, label)
+            case "multi_label_classification":
+                return Decisions.of_sets(predicted, label)
+            case "regression":
+                return None
 
     def statistic(self, metric: Metric, kept: Columns, labels: Labels) -> Statistic:
         """See `metrics` and `correlation`; `accuracy` is a mean over rows."""

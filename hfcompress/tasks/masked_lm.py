@@ -13,6 +13,7 @@ from hfcompress.recipe.tasks import Metric, TaskName
 from hfcompress.tasks import metrics
 from hfcompress.tasks.base import Batch, Collate
 from hfcompress.tasks.columns import Columns, Ragged, ragged_where
+from hfcompress.tasks.decisions import Decisions
 from hfcompress.tasks.labels import Labels
 from hfcompress.tasks.masking import NOT_COUNTED, Masking
 from hfcompress.tasks.metrics import Statistic, no_metric
@@ -125,6 +126,11 @@ class MaskedLM(TextTask):
     def metrics(self, labels: Labels) -> tuple[Metric, ...]:
         """Both are over all masked positions."""
         return ("accuracy", "perplexity")
+
+    def decisions(self, kept: Columns, labels: Labels) -> Decisions | None:
+        """One a masked token; the tokens of a vocabulary are no classes."""
+        label, predicted = _ragged(kept, "label").values, _ragged(kept, "prediction").values
+        return Decisions(predicted, predicted == label)
 
     def statistic(self, metric: Metric, kept: Columns, labels: Labels) -> Statistic:
         """`accuracy` of masked positions; `perplexity`: e to the power of their mean negative log likelihood."""

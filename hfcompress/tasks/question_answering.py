@@ -13,6 +13,7 @@ from hfcompress.recipe.tasks import Metric, TaskName
 from hfcompress.tasks import metrics, squad
 from hfcompress.tasks.base import Batch, Collate
 from hfcompress.tasks.columns import Columns
+from hfcompress.tasks.decisions import Decisions
 from hfcompress.tasks.labels import Labels
 from hfcompress.tasks.metrics import Statistic, no_metric
 from hfcompress.tasks.text import TextTask, load_tokenizer, pad, pad_inputs, stacked
@@ -150,6 +151,10 @@ class QuestionAnswering(TextTask):
     def metrics(self, labels: Labels) -> tuple[Metric, ...]:
         """Those of SQuAD."""
         return ("f1", "exact_match")
+
+    def decisions(self, kept: Columns, labels: Labels) -> Decisions | None:
+        """One a question: right when it is exactly a gold answer."""
+        return Decisions(cast("np.ndarray", kept["prediction"]), cast("np.ndarray", kept["exact_match"]) == 1)
 
     def statistic(self, metric: Metric, kept: Columns, labels: Labels) -> Statistic:
         """Means over questions."""

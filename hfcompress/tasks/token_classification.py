@@ -16,6 +16,7 @@ from hfcompress.recipe.tasks import Metric, TaskName
 from hfcompress.tasks import metrics
 from hfcompress.tasks.base import Batch, Collate
 from hfcompress.tasks.columns import Columns, Ragged, ragged_where
+from hfcompress.tasks.decisions import Decisions
 from hfcompress.tasks.entities import is_iob, shared_entities
 from hfcompress.tasks.label_columns import check_same_classes, classes_of, inner_feature, lists_of
 from hfcompress.tasks.labels import Labels, align, classes_config
@@ -166,6 +167,11 @@ class TokenClassification(TextTask):
     def metrics(self, labels: Labels) -> tuple[Metric, ...]:
         """Entities are counted where the tags are of IOB2."""
         return ("f1", "accuracy", "f1_macro") if is_iob(labels.names) else ("accuracy", "f1_macro")
+
+    def decisions(self, kept: Columns, labels: Labels) -> Decisions | None:
+        """One a word."""
+        label, predicted = cast("Ragged", kept["label"]), cast("Ragged", kept["prediction"])
+        return Decisions.of_classes(predicted.values, label.values)
 
     def statistic(self, metric: Metric, kept: Columns, labels: Labels) -> Statistic:
         """`f1` of entities (micro-averaged, as seqeval's), `accuracy` of words, `f1_macro` over the tags of words."""

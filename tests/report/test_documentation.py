@@ -11,13 +11,18 @@ from hfcompress.report.gates import gates_table
 from hfcompress.report.table import headline_table
 from hfcompress.results import (
     ArtifactResult,
+    ClassResult,
+    DataSource,
     Difference,
     FallbackResult,
     FallbackStep,
+    Flips,
     GateResult,
     Latency,
     RankedLayer,
     Results,
+    SourceModel,
+    SplitData,
     StageSeconds,
 )
 
@@ -36,6 +41,11 @@ TEXT = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="u
         RankedLayer,
         GateResult,
         StageSeconds,
+        Flips,
+        ClassResult,
+        SourceModel,
+        DataSource,
+        SplitData,
         HostDescription,
     ],
 )

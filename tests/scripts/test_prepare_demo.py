@@ -120,7 +120,7 @@ def test_ratings_near_zero_are_left_out_and_the_label_is_the_sign(demo: ModuleTy
 
 def test_both_folders_are_filled_with_the_named_files_only(demo: ModuleType, small: Path) -> None:
     demo.prepare(small)
-    assert {path.name for path in (small / "minilm").iterdir()} == set(demo.MODEL_FILES)
+    assert {path.name for path in (small / "minilm").iterdir()} == {*demo.MODEL_FILES, "README.md"}
     assert {path.name for path in (small / "reviews").iterdir()} == set(demo.SPLIT_FILES)
     assert {path.name for path in small.iterdir()} == {"minilm", "reviews", "unlabeled", "downloads"}
 

@@ -1,0 +1,191 @@
+"""From a run to a whole repository: files, results and recipe without folders of this machine, card and manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hfcompress.artifact import FileEntry, Manifest, damage, hash_file, read_manifest
+from hfcompress.errors import InputError
+from hfcompress.hub.card import render_card
+from hfcompress.hub.card_facts import CardFacts
+from hfcompress.hub.local_paths import without_local_paths
+from hfcompress.hub.places import Placed, place
+from hfcompress.hub.publication import Publication, PublishedArtifact, PublishedFile, RepositoryManifest
+from hfcompress.hub.published import is_repo_id
+from hfcompress.models.folder import problem_of, read_config
+from hfcompress.recipe.loader import load_recipe, parse_recipe
+from hfcompress.recipe.recipe import Recipe
+from hfcompress.recipe.yaml_text import write_yaml
+from hfcompress.results import ArtifactResult, Results, read_results
+
+README, MANIFEST, RESULTS, RECIPE, PLOT = "README.md", "manifest.json", "results.json", "recipe.yaml", "pareto.png"
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run, as far as publishing knows it.
+
+    Attributes:
+        root: the run folder; artifacts and `pareto.png` are read from it.
+        results: what was measured.
+        recipe: the recipe, as it was run.
+    """
+
+    root: Path
+    results: Results
+    recipe: Recipe
+
+    @classmethod
+    def read(cls, root: Path) -> RunFacts:
+        """The facts of a run folder.
+
+        Raises:
+            InputError: it holds no results or no recipe.
+        """
+        return cls(root, read_results(root / RESULTS), load_recipe(root / RECIPE))
+
+
+def layout(
+    run: RunFacts, chosen: Sequence[str], repo_id: str | None, extra: Sequence[PublishedFile] = ()
+) -> Publication:
+    """What a repository is to hold, README.md and manifest.json included. Equal runs give equal bytes.
+
+    Args:
+        run: the run.
+        chosen: artifacts, by preference: see `places.place`.
+        repo_id: where it will be, for the card; None: not known yet.
+        extra: further files, such as report.html.
+
+    Raises:
+        InputError: an artifact was not made, must not be published, or is not as it was written; or nothing is chosen.
+    """
+    if not chosen:
+        raise InputError(
+            f"nothing of {run.root} may be published: every artifact failed a gate, or is made from one that did; "
+            "`hfcompress report` says which"
+        )
+    if repo_id is not None and not is_repo_id(repo_id):
+        raise InputError(f"no repository can be called {repo_id!r}; give namespace/name")
+    placed = _placed(run, chosen)
+    results = _published_results(run.results, placed)
+    files, entries = _artifact_files(run.root, placed)
+    documents = [
+        PublishedFile(RESULTS, _json(results.model_dump(mode="json", by_alias=True))),
+        PublishedFile(RECIPE, _recipe(run.recipe).encode()),
+        *([PublishedFile(PLOT, run.root / PLOT)] if (run.root / PLOT).is_file() else []),
+        *extra,
+    ]
+    facts = CardFacts(
+        results=results,
+        recipe=run.recipe,
+        placed=placed,
+        manifests=_manifests(run),
+        repo_id=repo_id,
+        beside=frozenset(file.path for file in documents),
+        problem=_problem(run, placed[0]),
+    )
+    files += [*documents, PublishedFile(README, render_card(facts).encode())]
+    _check_unique(files)
+    entries |= {file.path: _entry(file) for file in files if file.path not in entries}
+    manifest = RepositoryManifest(files=dict(sorted(entries.items())), artifacts=_artifacts(placed))
+    files.append(PublishedFile(MANIFEST, _json(manifest.model_dump(mode="json", by_alias=True))))
+    title = f"{run.results.recipe}: {', '.join(artifact.name for artifact in placed)}"
+    return Publication(title, tuple(sorted(files, key=lambda file: file.path)))
+
+
+def _placed(run: RunFacts, chosen: Sequence[str]) -> tuple[Placed, ...]:
+    results = [_publishable(run.results, name) for name in chosen]
+    manifests = [_manifest(run.root, result) for result in results]
+    return place(manifests, frozenset(result.name for result in results if result.integer_operators))
+
+
+def _publishable(results: Results, name: str) -> ArtifactResult:
+    artifact = results.artifact(name)
+    if artifact.path is None:
+        raise InputError(f"{name} is the model that the recipe starts from, which this run did not make; leave it out")
+    if not artifact.publishable:
+        raise InputError(
+            f"{name} must not be published: a gate of it, or of what it is made from, failed; leave it out, or change "
+            "the recipe and run it again"
+        )
+    return artifact
+
+
+def _manifest(root: Path, artifact: ArtifactResult) -> Manifest:
+    folder = root / str(artifact.path)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise InputError(f"{folder} has no manifest.json, so it is no artifact of this run; run the recipe again")
+    fault = damage(folder, manifest)
+    if fault is not None:
+        raise InputError(f"in {folder} {fault} since it was measured; run the recipe again, which makes it anew")
+    return manifest
+
+
+def _manifests(run: RunFacts) -> dict[str, Manifest]:
+    """Of every stage whose artifact is there."""
+    folders = {result.name: run.root / result.path for result in run.results.artifacts if result.path is not None}
+    found = {name: read_manifest(folder) for name, folder in folders.items()}
+    return {name: manifest for name, manifest in found.items() if manifest is not None}
+
+
+def _problem(run: RunFacts, artifact: Placed) -> str | None:
+    """What a classification answers."""
+    if run.recipe.task not in ("text-classification", "image-classification"):
+        return None
+    return problem_of(read_config(run.root / "artifacts" / artifact.name))
+
+
+def _published_results(results: Results, placed: Sequence[Placed]) -> Results:
+    """With paths in the repository, and without the seconds of the last run, which differ for equal artifacts."""
+    paths = {artifact.name: artifact.model for artifact in placed}
+    artifacts = [artifact.model_copy(update={"path": paths.get(artifact.name)}) for artifact in results.artifacts]
+    kept = results.model_copy(update={"artifacts": tuple(artifacts), "seconds": {}})
+    return Results.model_validate(without_local_paths(kept.model_dump(mode="json", by_alias=True)))
+
+
+def _recipe(recipe: Recipe) -> str:
+    """Canonical YAML, checked to be a recipe still."""
+    text = write_yaml(without_local_paths(recipe.model_dump(mode="json", by_alias=True, exclude_defaults=True)))
+    parse_recipe(text, "the published recipe")
+    return text
+
+
+def _artifact_files(root: Path, placed: Sequence[Placed]) -> tuple[list[PublishedFile], dict[str, FileEntry]]:
+    files: dict[str, PublishedFile] = {}
+    entries: dict[str, FileEntry] = {}
+    for artifact in placed:
+        for name, path in artifact.files.items():
+            files.setdefault(path, PublishedFile(path, root / "artifacts" / artifact.name / name))
+            entries.setdefault(path, artifact.manifest.files[name])
+    return list(files.values()), entries
+
+
+def _artifacts(placed: Sequence[Placed]) -> dict[str, PublishedArtifact]:
+    return {artifact.name: _published_artifact(artifact) for artifact in placed}
+
+
+def _published_artifact(artifact: Placed) -> PublishedArtifact:
+    said = artifact.manifest.model_dump(mode="json", exclude={"schema_", "name", "files"})
+    return PublishedArtifact(files=tuple(sorted(artifact.files.values())), **without_local_paths(said))
+
+
+def _entry(file: PublishedFile) -> FileEntry:
+    if isinstance(file.content, Path):
+        return hash_file(file.content)
+    return FileEntry(sha256=hashlib.sha256(file.content).hexdigest(), size=file.size)
+
+
+def _check_unique(files: Sequence[PublishedFile]) -> None:
+    paths = [file.path for file in files]
+    twice = sorted({path for path in paths if paths.count(path) > 1 or path == MANIFEST})
+    if twice:
+        raise InputError(f"{', '.join(twice)} would be published twice; leave one of them out")
+
+
+def _json(value: Mapping[str, object]) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
