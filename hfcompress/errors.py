@@ -34,6 +34,14 @@ class ModelError(InputError):
     """The model folder or Hub id cannot be loaded, or does not fit the task."""
 
 
+class UnsafeError(ModelError):
+    """A file of a model could harm whoever opens it: code, a way out of its folder, bounds beyond it, absurd sizes."""
+
+
+class LeakError(InputError):
+    """What was to be published holds what must not leave this machine; nothing was sent."""
+
+
 class ExtraError(InputError):
     """An optional package is not installed; the message holds the exact install command."""
 
