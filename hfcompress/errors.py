@@ -9,11 +9,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from hfcompress.credentials import hide_credentials
+
 
 class HfcompressError(Exception):
-    """Base of all errors raised on purpose; the message says what, with which value, and the way out."""
+    """Base of all errors raised on purpose; the message says what, with which value, and the way out.
+
+    Messages quote values and other libraries' words: what looks like a credential in them is hidden.
+    """
 
     exit_code: ClassVar[int] = 70
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(hide_credentials(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class InputError(HfcompressError):
@@ -32,6 +40,14 @@ class DataError(InputError):
 
 class ModelError(InputError):
     """The model folder or Hub id cannot be loaded, or does not fit the task."""
+
+
+class UnsafeError(ModelError):
+    """A file of a model could harm whoever opens it: code, a way out of its folder, bounds beyond it, absurd sizes."""
+
+
+class LeakError(InputError):
+    """What was to be published holds what must not leave this machine; nothing was sent."""
 
 
 class ExtraError(InputError):

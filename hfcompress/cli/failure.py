@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from hfcompress.credentials import hide_credentials
 from hfcompress.distributed.launch import resume_command, whoami
 from hfcompress.distributed.world import rank
 from hfcompress.errors import HfcompressError, Terminated
@@ -50,7 +51,7 @@ def raise_on_sigterm() -> None:
 def exit_code(error: BaseException) -> int:
     """Say what went wrong on stderr, and give the exit code."""
     if _state["traceback"]:
-        traceback.print_exception(error, file=sys.stderr)
+        print(hide_credentials("".join(traceback.format_exception(error))), end="", file=sys.stderr)  # noqa: T201
     if isinstance(error, HfcompressError):
         return _say(f"error: {error}", error.exit_code)
     if isinstance(error, typer.Exit):
@@ -84,5 +85,5 @@ def _say_terminated(error: Terminated) -> int:
 
 def _say(message: str, code: int) -> int:
     named = f"{whoami()}: {message}" if rank() > 0 else message
-    print(named, file=sys.stderr)  # noqa: T201 - the one place that prints errors
+    print(hide_credentials(named), file=sys.stderr)  # noqa: T201 - the one place that prints errors
     return code

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from hfcompress.artifact import FileEntry, hash_file
-from hfcompress.errors import ModelError
+from hfcompress.errors import ModelError, UnsafeError
+from hfcompress.intake.config import check_config
+from hfcompress.intake.json_text import read_mapping
+from hfcompress.intake.remote_code import check_code, check_pinned, code_of
+from hfcompress.intake.weights import check_weights
 from hfcompress.recipe.schema import ModelRef
 from hfcompress.recipe.tasks import TaskName
 
 #: What a torch model folder is made of; anything else in it (other frameworks, pickles, exports) is not read.
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.tiktoken")
+#: What a model with code of its own is made of besides.
+_CODE_FILES = ("*.py",)
 _NOT_MODEL = {"manifest.json", "results.json", "trainer_state.json"}
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 #: The loss and the meaning of a classification head, in Transformers' words (`config.problem_type`).
@@ -27,23 +32,35 @@ _HEADS: dict[str, TaskName] = {
 }
 
 
-def resolve(model: ModelRef) -> Path:
+def resolve(model: ModelRef, *, trust_remote_code: bool = False) -> Path:
     """The local folder of a model; a Hub id is downloaded (weights in safetensors, config, tokenizer, nothing else).
+
+    Code of the model's own is downloaded too where the user trusts it and the recipe pins the commit.
 
     Raises:
         ModelError: neither a folder nor a Hub id that can be reached.
+        UnsafeError: trusted code at a revision that is no commit.
     """
     folder = Path(model.id).expanduser()
     if folder.is_dir():
         return folder
     if folder.exists():
         raise ModelError(f"model {model.id!r} is a file; give the folder that holds config.json and the weights")
+    folder = _download(model, MODEL_FILES)
+    code = code_of(read_config(folder)) if trust_remote_code else ()
+    if code:
+        check_pinned(model.id, model.revision, code)
+        return _download(model, (*MODEL_FILES, *_CODE_FILES))
+    return folder
+
+
+def _download(model: ModelRef, patterns: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         # README.md says the license, which what is made from the model inherits.
-        wanted = [*MODEL_FILES, "README.md"]
+        wanted = [*patterns, "README.md"]
         return Path(snapshot_download(model.id, revision=model.revision, allow_patterns=wanted))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -58,37 +75,32 @@ def read_config(folder: Path) -> dict[str, Any]:
 
     Raises:
         ModelError: it is missing or no JSON.
+        UnsafeError: it asks for code from the Hub, or for sizes that no model has.
     """
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_mapping(path)
     except FileNotFoundError as error:
         raise ModelError(f"{folder} has no config.json, so it is no model folder") from error
-    except ValueError as error:
-        raise ModelError(f"{path} is no JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"{path} should hold a mapping, got {type(config).__name__}")
+    check_config(config, str(path))
     return config
 
 
 def check_safe(folder: Path, *, trust_remote_code: bool = False) -> None:
-    """Refuse a folder whose weights are a pickle, or whose model needs code of its own.
+    """Refuse a folder that must not be loaded: pickled weights, code of its own, headers and sizes that are not true.
 
     Raises:
-        ModelError: with the file or the class, and the way out.
+        UnsafeError: with the file or the class, and the way out.
+        ModelError: there are no weights.
     """
     config = read_config(folder)
-    own_code = config.get("auto_map")
-    if own_code and not trust_remote_code:
-        code = ", ".join(map(str, own_code.values())) if isinstance(own_code, dict) else str(own_code)
-        raise ModelError(
-            f"{folder} asks to run its own code ({code}); read that code, and pass --trust-remote-code if you trust it"
-        )
+    check_code(config, folder, trust_remote_code=trust_remote_code)
     if any(folder.glob("*.safetensors")):
+        check_config(config, str(folder / "config.json"), check_weights(folder))
         return
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles:
-        raise ModelError(
+        raise UnsafeError(
             f"{folder} holds weights as a pickle ({', '.join(pickles)}) and no safetensors; a pickle can run code when "
             "it is loaded, so convert it first where you trust it: "
             "AutoModel.from_pretrained(folder).save_pretrained(folder, safe_serialization=True)"

@@ -5,14 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from hfcompress.errors import ModelError
+from hfcompress.intake.graph import check_graph
 
 
 def model_file(path: Path) -> Path:
-    """The one .onnx file of a folder; a file is itself.
+    """The one .onnx file of a folder; a file is itself. Its external data lies in its own folder: that is checked.
 
     Raises:
         ModelError: there is none, or more than one; names what is there.
+        UnsafeError: it is no ONNX, or its external data is not there.
     """
+    graph = _model_file(path)
+    check_graph(graph)
+    return graph
+
+
+def _model_file(path: Path) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():

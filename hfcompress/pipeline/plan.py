@@ -101,7 +101,7 @@ def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
             require(extra, f"the stage `{name}` ({stage.verb})")
         if isinstance(stage.config, QuantizeConfig | QatConfig):
             _check_target(name, stage.config)
-    source = resolve(recipe.model)
+    source = resolve(recipe.model, trust_remote_code=trust_remote_code)
     check_safe(source, trust_remote_code=trust_remote_code)
     outside = _outside(recipe, trust_remote_code)
     task = get_task(recipe.task)
@@ -139,7 +139,8 @@ def _check_target(stage: str, config: QuantizeConfig | QatConfig) -> None:
 
 def _outside(recipe: Recipe, trust_remote_code: bool) -> dict[str, Path]:
     models = [model for name in recipe.stages for model in inputs_of(recipe, name).models]
-    folders = {model_name(ref): resolve(ref) for ref in models if isinstance(ref, ModelRef)}
+    refs = [model for model in models if isinstance(model, ModelRef)]
+    folders = {model_name(ref): resolve(ref, trust_remote_code=trust_remote_code) for ref in refs}
     for folder in folders.values():
         check_safe(folder, trust_remote_code=trust_remote_code)
     return folders

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hfcompress.credentials import hide_credentials
 from hfcompress.errors import RecipeError
 
 Loc = tuple[str | int, ...]
 
 _LONGEST_VALUE = 80
 _MOST_LISTED = 12
-#: Access tokens of the Hub, which have no place in a log or an issue report.
-_TOKEN = re.compile(r"\b(hf|api_org)_[A-Za-z0-9]{12,}")
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def show(value: Any) -> str:
     elif isinstance(value, list | tuple):
         text = "[" + ", ".join(show(item) for item in value[:_MOST_LISTED]) + "]"
     else:
-        text = hide_tokens(repr(value))
+        text = hide_credentials(repr(value))
     return _shorten(text)
 
 
@@ -81,17 +79,12 @@ def listed(names: Iterable[str], last: str = "") -> str:
 
 def printable(line: str) -> str:
     """One line for a terminal: without access tokens, and with control characters escaped."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in hide_tokens(line))
-
-
-def hide_tokens(text: str) -> str:
-    """The text without access tokens."""
-    return _TOKEN.sub(r"\1_(hidden)", text)
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in hide_credentials(line))
 
 
 def _shorten(text: str) -> str:
     # Hiding comes first: half a token would no longer look like one.
-    text = hide_tokens(text)
+    text = hide_credentials(text)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
 
 

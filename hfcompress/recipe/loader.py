@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hfcompress.errors import RecipeError
+from hfcompress.recipe.credential_faults import credential_faults
 from hfcompress.recipe.faults import listed, printable, recipe_error
 from hfcompress.recipe.graph import graph_faults
 from hfcompress.recipe.messages import faults_of
@@ -58,7 +59,7 @@ def dump_recipe(recipe: Recipe) -> str:
 def _checked(raw: dict[str, Any], origin: str) -> Recipe:
     # The second pass runs on a recipe that failed the first, so that one answer names all faults.
     view = outline(raw)
-    across = [*graph_faults(view), *reference_faults(view)]
+    across = [*graph_faults(view), *reference_faults(view), *credential_faults(raw)]
     try:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:

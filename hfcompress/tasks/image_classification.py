@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hfcompress.errors import DataError, ModelError
+from hfcompress.intake.config import check_image_processor
 from hfcompress.recipe.tasks import TaskName
 from hfcompress.tasks.base import Collate
 from hfcompress.tasks.classification import Classification
@@ -34,6 +35,7 @@ class ImageClassification(Classification):
         """The folder's image processor, the one on PIL: torchvision is not needed."""
         from transformers import AutoImageProcessor
 
+        check_image_processor(folder)
         try:
             return AutoImageProcessor.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False, **_on_pil()

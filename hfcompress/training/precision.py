@@ -35,18 +35,20 @@ def _gpu_has_bf16() -> bool:
 
 @contextmanager
 def precision_decided(dtype: Dtype) -> Iterator[None]:
-    """Make accelerate compute in `dtype`, whatever a launcher or an earlier training said.
+    """Make accelerate compute in `dtype`, whatever a launcher or an earlier training said, and forget it afterwards.
 
-    `TrainingArguments` leave their precision behind in an environment variable, which later ones that ask for float32
-    would follow without a word.
+    `TrainingArguments` tell accelerate through environment variables what a recipe asks for (precision, compilation),
+    which later ones that ask for nothing, and other processes, would follow without a word.
     """
-    name = "ACCELERATE_MIXED_PRECISION"
-    before = os.environ.get(name)
-    os.environ[name] = "no" if dtype == "fp32" else dtype
+    before = _accelerate_variables()
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "no" if dtype == "fp32" else dtype
     try:
         yield
     finally:
-        if before is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = before
+        for name in _accelerate_variables().keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+def _accelerate_variables() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("ACCELERATE_")}

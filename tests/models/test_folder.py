@@ -12,6 +12,9 @@ from hfcompress.errors import ModelError
 from hfcompress.models.folder import check_safe, files_of, label_names, read_config, resolve, task_of
 from hfcompress.recipe.schema import ModelRef
 
+#: A file of safetensors that holds none: the header's length, and the header.
+NO_TENSORS = "\x02" + "\0" * 7 + "{}"
+
 
 def folder(path: Path, config: Any = None, **files: str) -> Path:
     path.mkdir(exist_ok=True)
@@ -45,7 +48,7 @@ def test_a_pickle_beside_safetensors_is_not_loaded_and_so_not_refused(classifier
 
 @pytest.mark.parametrize("own_code", [{"AutoModel": "own.Model", "AutoConfig": "own.Config"}, "own.Model"])
 def test_a_model_with_code_of_its_own_is_refused_unless_it_is_trusted(tmp_path: Path, own_code: Any) -> None:
-    made = folder(tmp_path, {"auto_map": own_code}, model__safetensors="")
+    made = folder(tmp_path, {"auto_map": own_code}, model__safetensors=NO_TENSORS)
     with pytest.raises(ModelError, match=r"run its own code \(own.Model.*pass --trust-remote-code"):
         check_safe(made)
     check_safe(made, trust_remote_code=True)
@@ -53,7 +56,7 @@ def test_a_model_with_code_of_its_own_is_refused_unless_it_is_trusted(tmp_path: 
 
 @pytest.mark.parametrize("nothing", [None, {}])
 def test_an_empty_auto_map_asks_for_nothing(tmp_path: Path, nothing: Any) -> None:
-    check_safe(folder(tmp_path, {"auto_map": nothing}, model__safetensors=""))
+    check_safe(folder(tmp_path, {"auto_map": nothing}, model__safetensors=NO_TENSORS))
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
@@ -135,6 +138,6 @@ def test_labels_without_names_are_numbered() -> None:
 
 
 def test_the_files_of_a_model_are_its_weights_config_and_tokenizer(tmp_path: Path) -> None:
-    files = {"model__safetensors": "w", "vocab__txt": "v", "pytorch_model__bin": "p", "manifest__json": "m"}
+    files = {"model__safetensors": NO_TENSORS, "vocab__txt": "v", "pytorch_model__bin": "p", "manifest__json": "m"}
     folder(tmp_path, **files, results__json="r", model__onnx="o")
     assert set(files_of(tmp_path)) == {"config.json", "model.safetensors", "vocab.txt"}

@@ -110,7 +110,7 @@ def test_a_model_that_lacks_a_weight_is_refused_and_not_filled_with_random_numbe
 def test_weights_that_are_cut_off_are_one_clear_error(copied: Path) -> None:
     weights = copied / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(ModelError, match=f"could not be loaded for {TASK}"):
+    with pytest.raises(ModelError, match=r"bytes behind its header, and its tensors take .*get it again"):
         load_model(copied, TASK)
 
 

@@ -129,9 +129,14 @@ def test_a_folder_that_is_not_there_says_so(tmp_path: Path) -> None:
         OnnxRuntime(tmp_path / "absent")
 
 
-def test_a_damaged_graph_is_an_error_that_names_the_file(tmp_path: Path) -> None:
-    (tmp_path / "model.onnx").write_bytes(b"not a graph")
-    with pytest.raises(ModelError, match=r"cannot load .*model\.onnx"):
+@pytest.mark.parametrize(
+    "content, message",
+    # The second is a model of IR version 8 without a graph: what only ONNX Runtime itself can refuse.
+    [(b"not a graph", r"model\.onnx is no ONNX model"), (b"\x08\x08", r"cannot load .*model\.onnx")],
+)
+def test_a_damaged_graph_is_an_error_that_names_the_file(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "model.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match=message):
         OnnxRuntime(tmp_path)
 
 

@@ -1,0 +1,122 @@
+"""`config.json`, judged before a model is built from it: what it asks for, and what its weights can back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hfcompress.errors import UnsafeError
+from hfcompress.intake.json_text import read_mapping
+
+#: Elements that a model may have beyond its weights: a new head, buffers, tables of positions.
+_FREE = 20_000_000
+#: Elements that a config may ask for, for each one of its weights: layers that share their weights (ALBERT has 12 of
+#: one), and embeddings that are tied.
+_SLACK = 32
+_MOST_LAYERS, _MOST_LABELS, _MOST_WEIGHTS = 10_000, 1_000_000, 2**40
+#: Pixels of an image's side, in the config of an image processor.
+_LONGEST_SIDE = 16_384
+#: Names of the width of a model; the greatest of them counts.
+_WIDTHS = ("hidden_size", "hidden_sizes", "d_model", "dim", "n_embd", "embed_dim", "embedding_size", "embed_dims")
+_LAYERS = re.compile(
+    r"(num_hidden_layers|num_layers|n_layers?|depths?|(en|de)coder_layers|num_encoder_blocks|\w+_depth)$"
+)
+#: Fields that become a dimension of a tensor in some family of models, by the end of their names.
+_DIMENSION = re.compile(
+    r"(sizes?|dims?|channels|heads|positions?|embeddings|buckets|labels|length|filters|width|n_inner|n_ctx|n_embd|d_model"
+    r"|d_ff|d_kv|groups|experts|vocab|num_\w+)$"
+)
+#: Words of a config that make Transformers fetch a kernel from the Hub, and run it.
+_KERNEL = re.compile(r"(attn|experts)_implementation")
+
+
+def check_config(config: Mapping[str, Any], origin: str, elements: int | None = None) -> None:
+    """Refuse a config that asks for code from the Hub, or for a model that its weights cannot back.
+
+    Memory is taken for what a config says, before the weights are read: a vocabulary of a billion is a crash.
+
+    Args:
+        config: the content of `config.json`.
+        origin: begins the errors.
+        elements: of the weights; None where a model is not built from the config, and only its own bounds hold.
+
+    Raises:
+        UnsafeError: names the field, its value, and what there is.
+    """
+    most = _FREE + _SLACK * elements if elements is not None else _MOST_WEIGHTS
+    for where, part in _parts(config, origin):
+        _check_code(part, where)
+        _check_labels(part, where)
+        _check_sizes(part, where, most)
+
+
+def check_image_processor(folder: Path) -> None:
+    """Refuse a `preprocessor_config.json` with images of absurd sides, to which every row would be brought.
+
+    Raises:
+        UnsafeError: names the field and its value.
+    """
+    path = folder / "preprocessor_config.json"
+    config = read_mapping(path) if path.is_file() else {}
+    for field in ("size", "crop_size", "pad_size"):
+        asked = config.get(field)
+        for side in _numbers(list(asked.values()) if isinstance(asked, Mapping) else asked):
+            if side > _LONGEST_SIDE:
+                raise UnsafeError(f"{path}: `{field}` asks for images of {side} pixels; at most {_LONGEST_SIDE} fit")
+
+
+def _parts(config: Mapping[str, Any], where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """A config and those inside it: of a text tower, of a vision tower. The text that was read bounds their depth."""
+    yield where, config
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _parts(value, f"{where}: {name}")
+
+
+def _check_code(config: Mapping[str, Any], where: str) -> None:
+    for name, value in config.items():
+        if not _KERNEL.search(name):
+            continue
+        asked = [value, *value.values()] if isinstance(value, Mapping) else [value]
+        for kernel in asked:
+            if isinstance(kernel, str) and "/" in kernel:
+                raise UnsafeError(
+                    f"{where}: `{name}` asks for the kernel {kernel!r} of the Hub, which is code; remove that line"
+                )
+
+
+def _check_labels(config: Mapping[str, Any], where: str) -> None:
+    names = config.get("id2label")
+    if names and not (isinstance(names, Mapping) and all(_is_number(key) for key in names)):
+        raise UnsafeError(f"{where}: `id2label` should map whole numbers to names, got {str(names)[:80]}")
+    for count in _numbers(config.get("num_labels")):
+        if count > _MOST_LABELS:
+            raise UnsafeError(f"{where}: `num_labels` is {count}; at most {_MOST_LABELS} are read")
+
+
+def _check_sizes(config: Mapping[str, Any], where: str, most: int) -> None:
+    layers = {name: sum(_numbers(value)) for name, value in config.items() if _LAYERS.search(name)}
+    for name, count in layers.items():
+        if count > _MOST_LAYERS:
+            raise UnsafeError(f"{where}: `{name}` asks for {count} layers; no model has more than {_MOST_LAYERS}")
+    width = max((size for name in _WIDTHS for size in _numbers(config.get(name))), default=1)
+    asked = {name: width * max(_numbers(value), default=0) for name, value in config.items() if _DIMENSION.search(name)}
+    asked |= {name: count * width * width for name, count in layers.items()}
+    for name, count in asked.items():
+        if count > most:
+            raise UnsafeError(
+                f"{where}: `{name}: {str(config[name])[:60]}` with a width of {width} asks for about {count:.1e} "
+                f"weights, and {most:.1e} are the most that what is in the folder can back; correct it, or get it again"
+            )
+
+
+def _numbers(value: Any) -> list[int]:
+    """The whole numbers in a field: its own, or those of a list."""
+    values = value if isinstance(value, list) else [value]
+    return [number for number in values if type(number) is int and number > 0]
+
+
+def _is_number(key: Any) -> bool:
+    return isinstance(key, str) and key.isascii() and key.isdigit() and len(key) < 10
