@@ -8,15 +8,14 @@ from hfcompress.report.evidence import ArtifactFlips, FlipCount
 from hfcompress.report.figures import NOTHING, points
 from hfcompress.report.grid import Cell, Column, Table, numbers, words
 
-#: Classes with a column of their own: of more, those with the most flips.
+#: Classes with a column of their own, if any of their answers flipped: of more, those with the most.
 MOST_CLASSES = 10
 
 
 def flips_table(flips: Sequence[ArtifactFlips]) -> Table:
     """One row an artifact: answers, how many differ, those lost and won, and both for each class."""
     classes = _classes(flips)
-    known = {name for each in flips for name in each.by_class}
-    rest = len(known) - len(classes)
+    rest = len(_flipped(flips)) - len(classes)
     unit = flips[0].unit if flips else "rows"
     return Table(
         title="Flipped answers",
@@ -51,12 +50,18 @@ def _lost_and_won(count: FlipCount | None) -> Cell:
 
 
 def _classes(flips: Sequence[ArtifactFlips]) -> list[str]:
-    """The classes in their order; where there are too many, those with the most flips, in that order."""
-    names = list(dict.fromkeys(name for each in flips for name in each.by_class))
-    if len(names) <= MOST_CLASSES:
-        return names
-    flipped = {name: sum(_all(each.by_class[name]) for each in flips if name in each.by_class) for name in names}
-    return sorted(names, key=lambda name: (-flipped[name], names.index(name)))[:MOST_CLASSES]
+    """The classes in their order; where there are too many, those with the most flips, most first."""
+    flipped = _flipped(flips)
+    if len(flipped) <= MOST_CLASSES:
+        return list(flipped)
+    return sorted(flipped, key=lambda name: -flipped[name])[:MOST_CLASSES]
+
+
+def _flipped(flips: Sequence[ArtifactFlips]) -> dict[str, int]:
+    """Class -> its flips over all artifacts, where there are any."""
+    names = dict.fromkeys(name for each in flips for name in each.by_class)
+    sums = {name: sum(_all(each.by_class[name]) for each in flips if name in each.by_class) for name in names}
+    return {name: count for name, count in sums.items() if count}
 
 
 def _all(count: FlipCount) -> int:
