@@ -55,6 +55,11 @@ class RunFolder:
         """The samples of the last timing session."""
         return self.root / "logs" / "timings.json"
 
+    @property
+    def examples(self) -> Path:
+        """Rows whose answers flipped, as the report shows them: users' own texts and images."""
+        return self.root / "examples.json"
+
     def create(self, needed_bytes: int) -> None:
         """Make the folders.
 

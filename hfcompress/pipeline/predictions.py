@@ -50,8 +50,8 @@ def write_predictions(predictions: Predictions, path: Path, key: str) -> None:
     temporary.replace(path)
 
 
-def read_predictions(path: Path, key: str) -> Predictions | None:
-    """Read what `write_predictions` wrote, or None when there is nothing for this key."""
+def read_predictions(path: Path, key: str | None = None) -> Predictions | None:
+    """What `write_predictions` wrote, or None when there is nothing for this key; without a key, whatever is there."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -59,7 +59,7 @@ def read_predictions(path: Path, key: str) -> Predictions | None:
         table: Any = pq.read_table(path)
     except (FileNotFoundError, pa.ArrowInvalid):
         return None
-    if (table.schema.metadata or {}).get(_KEY) != key.encode():
+    if key is not None and (table.schema.metadata or {}).get(_KEY) != key.encode():
         return None
     return {name: _from_arrow(table[name].combine_chunks()) for name in table.column_names}
 

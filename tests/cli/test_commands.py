@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -280,6 +281,36 @@ def test_explain_shows_what_costs_time_or_gives_it_as_json(
     assert "give the INT8 model first" in capfd.readouterr().err
     assert call(*command, "--data", tmp_path, "--column", "text") == 2
     assert "--column should be ROLE=COLUMN" in capfd.readouterr().err
+
+
+def test_report_draws_the_page_again_without_the_data(call: Call, ran: Path, tmp_path: Path) -> None:
+    drawn = (ran / "report.html").read_bytes()
+    assert b"Recipe, as it was run" in drawn
+    assert b'"recipe":"tiny"' in drawn
+    shutil.copytree(ran, tmp_path / "run")
+    recipe = (tmp_path / "run" / "recipe.yaml").read_text(encoding="utf-8")
+    moved = re.sub(r"(?m)^  path: .*$", "  path: nowhere", recipe)
+    assert moved != recipe
+    (tmp_path / "run" / "recipe.yaml").write_text(moved, encoding="utf-8")
+    (tmp_path / "run" / "report.html").unlink()
+    assert call("report", tmp_path / "run", "--format", "quiet") == 0
+    again = (tmp_path / "run" / "report.html").read_bytes()
+    assert _charts(again) == _charts(drawn)
+
+
+def _charts(page: bytes) -> bytes:
+    return page.partition(b'id="charts">')[2].partition(b"</script>")[0]
+
+
+def test_several_runs_go_into_one_page_that_is_asked_for_by_name(
+    call: Call, ran: Path, tmp_path: Path, capfd: Any
+) -> None:
+    assert call("report", ran, ran) == 2
+    assert "say where with --html FILE" in capfd.readouterr().err
+    assert call("report", ran, ran, "--html", tmp_path / "both.html") == 0
+    assert "both.html" in capfd.readouterr().err
+    assert "2 runs compared" in (tmp_path / "both.html").read_text(encoding="utf-8")
+    assert [path.name for path in tmp_path.iterdir()] == ["both.html"]
 
 
 def test_report_without_a_run_says_what_to_do(call: Call, tmp_path: Path, capfd: Any) -> None:

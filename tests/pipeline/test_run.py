@@ -14,6 +14,8 @@ from hfcompress.artifact import damage, read_manifest
 from hfcompress.errors import StageError
 from hfcompress.pipeline import build
 from hfcompress.pipeline.build import Options
+from hfcompress.pipeline.evidence import gather_evidence
+from hfcompress.pipeline.folder import RunFolder
 from hfcompress.pipeline.run import run_recipe
 from hfcompress.recipe import Recipe, parse_recipe
 from hfcompress.results import read_results
@@ -73,6 +75,27 @@ def test_metrics_are_those_of_the_kept_predictions(ran: Ran) -> None:
             accuracy = float(np.mean(table["prediction"].to_numpy() == table["label"].to_numpy()))
             assert scored["accuracy"].value == pytest.approx(accuracy)
             assert scored["accuracy"].low <= accuracy <= scored["accuracy"].high
+
+
+def test_a_run_leaves_its_losses_calls_and_flips(ran: Ran) -> None:
+    found = gather_evidence(RunFolder(ran.folder), ran.results)
+    assert [training.artifact for training in found.trainings] == ["teacher", "student"]
+    manifest = json.loads((ran.folder / "artifacts" / "student" / "manifest.json").read_text())
+    logged = [(entry["step"], entry["loss"]) for entry in manifest["details"]["losses"] if "loss" in entry]
+    assert list(found.trainings[1].losses["loss"]) == logged
+    for samples in found.samples:
+        artifact = ran.results.artifact(samples.artifact)
+        (cell,) = [
+            cell for cell in artifact.latency if (cell.batch, cell.sequence) == (samples.batch, samples.sequence)
+        ]
+        assert np.median(samples.milliseconds) == pytest.approx(cell.p50_ms)
+    assert len(found.samples) == 8
+    for flips in found.flips:
+        ours, theirs = (
+            pq.read_table(ran.folder / "predictions" / f"{name}-test.parquet")["prediction"].to_numpy()
+            for name in (flips.artifact, flips.against)
+        )
+        assert flips.total.lost + flips.total.won + flips.total.changed == int((ours != theirs).sum())
 
 
 def test_differences_are_paired_against_the_gates_reference(ran: Ran) -> None:

@@ -18,10 +18,10 @@ def plots() -> dict[str, bytes]:
     return draw_pareto(failed())
 
 
-def test_the_report_is_three_files_and_nothing_else(tmp_path: Path) -> None:
+def test_the_report_is_four_files_and_nothing_else(tmp_path: Path) -> None:
     written = write_report(demo(), tmp_path)
-    assert [path.name for path in written] == ["report.md", "pareto.png", "pareto.svg"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["pareto.png", "pareto.svg", "report.md"]
+    assert [path.name for path in written] == ["report.md", "report.html", "pareto.png", "pareto.svg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pareto.png", "pareto.svg", "report.html", "report.md"]
     with Image.open(tmp_path / "pareto.png") as image:
         assert image.size == (1200, 780)
     assert ET.parse(tmp_path / "pareto.svg").getroot().tag.endswith("svg")
@@ -41,7 +41,7 @@ def test_without_metrics_there_is_no_plot_and_an_old_one_goes(tmp_path: Path) ->
     results = demo()
     for found in results.artifacts:
         results = changed(results, found.name, metrics={}, difference={})
-    assert [path.name for path in write_report(results, tmp_path)] == ["report.md"]
+    assert [path.name for path in write_report(results, tmp_path)] == ["report.md", "report.html"]
     assert not (tmp_path / "pareto.png").exists()
     assert "pareto" not in (tmp_path / "report.md").read_text(encoding="utf-8")
 

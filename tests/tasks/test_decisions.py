@@ -6,7 +6,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from hfcompress.pipeline.flips import count_flips
+from hfcompress.pipeline.flip_counts import count_flips
 from hfcompress.recipe.tasks import TaskName
 from hfcompress.tasks import get_task
 from hfcompress.tasks.columns import Ragged
