@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,12 +28,24 @@ from tests import int8_graphs, tiny
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `export` need the extra; where it is missing they are skipped, and say so."""
-    if is_installed("onnxruntime"):
-        return
+    """What a test needs and this machine lacks: the test is skipped, and says so.
+
+    With HFCOMPRESS_REQUIRE_BROWSER those that need a browser are not skipped: they fail.
+    """
+    missing = {}
+    if not is_installed("onnxruntime"):
+        missing["export"] = "needs hfcompress[onnxruntime]"
+    if not _has_browser() and not os.environ.get("HFCOMPRESS_REQUIRE_BROWSER"):
+        missing["browser"] = "needs playwright, and Chromium on the PATH or in the variable CHROMIUM"
     for item in items:
-        if item.get_closest_marker("export") is not None:
-            item.add_marker(pytest.mark.skip(reason="needs hfcompress[onnxruntime]"))
+        for marker, reason in missing.items():
+            if item.get_closest_marker(marker) is not None:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _has_browser() -> bool:
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    return found is not None and importlib.util.find_spec("playwright") is not None
 
 
 @pytest.fixture(scope="session")

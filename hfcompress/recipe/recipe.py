@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, NonNegativeInt
 
 from hfcompress.recipe.data import BenchmarkConfig, DataConfig, EvaluateConfig, Gate
+from hfcompress.recipe.publish import PublishConfig
 from hfcompress.recipe.schema import ModelSource, Name, Schema
 from hfcompress.recipe.stages import Stage
 from hfcompress.recipe.tasks import TASKS, Metric, TaskName
@@ -33,6 +34,7 @@ class Recipe(Schema):
         stages: name to stage, in the order of the recipe.
         benchmark: what is timed.
         gates: what must hold.
+        publish: where the run is published; None: nowhere.
     """
 
     name: Name
@@ -45,6 +47,7 @@ class Recipe(Schema):
     stages: dict[Name, Stage] = Field(min_length=1)
     benchmark: BenchmarkConfig = BenchmarkConfig()
     gates: tuple[Gate, ...] = ()
+    publish: PublishConfig | None = None
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

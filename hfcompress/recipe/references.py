@@ -8,6 +8,7 @@ from typing import Any, get_args
 from hfcompress.recipe.data import BenchmarkConfig, DataConfig, EvaluateConfig, Split
 from hfcompress.recipe.faults import Fault, Loc, did_you_mean, listed, show
 from hfcompress.recipe.outline import Outline, StageOutline, items, mapping, text
+from hfcompress.recipe.recipe import SOURCE
 from hfcompress.recipe.stages import VERB_CONFIGS
 from hfcompress.recipe.tasks import LESS_IS_BETTER, Metric, TaskLanguage
 
@@ -27,6 +28,7 @@ def reference_faults(recipe: Outline) -> Iterator[Fault]:
         yield from _artifact_fault(recipe, ("baseline",), baseline)
     for place, gate in enumerate(items(recipe.raw.get("gates"))):
         yield from _gate_faults(recipe, ("gates", place), mapping(gate))
+    yield from _publish_faults(recipe)
     for name in recipe.stages:
         stage = mapping(mapping(recipe.raw.get("stages")).get(name))
         yield from _fallback_faults(recipe, ("stages", name, "quantize", "fallback"), mapping(stage.get("quantize")))
@@ -117,6 +119,17 @@ def _artifact_fault(recipe: Outline, loc: Loc, name: str) -> Iterator[Fault]:
     if name not in recipe.artifacts:
         near = did_you_mean(name, recipe.artifacts)
         yield Fault(loc, f"should name an artifact of this recipe, got {show(name)}{near}")
+
+
+def _publish_faults(recipe: Outline) -> Iterator[Fault]:
+    for place, item in enumerate(items(recipe.block("publish").get("artifacts"))):
+        name, loc = text(item), ("publish", "artifacts", place)
+        if name == SOURCE:
+            yield Fault(
+                loc, f"`{SOURCE}` is what the recipe starts from, which is not this run's to publish; remove it"
+            )
+        elif name is not None:
+            yield from _artifact_fault(recipe, loc, name)
 
 
 def _gate_faults(recipe: Outline, loc: Loc, gate: Mapping[str, Any]) -> Iterator[Fault]:

@@ -162,5 +162,5 @@ def _scoped(scope: Scope) -> dict[str, str]:
 
 
 def _rounded(value: float) -> float | None:
-    """Five significant digits; None where it is no finite number, which JSON cannot say."""
-    return float(f"{value:.5g}") if math.isfinite(value) else None
+    """Six significant digits; None where it is no finite number, which JSON cannot say."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None

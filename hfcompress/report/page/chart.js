@@ -85,11 +85,22 @@ function tickTexts(values, { log }) {
 
 const tip = document.getElementById("tip");
 
-/** Shows facts beside a place on the screen. What has the focus or is pointed at says the same in its label. */
-function showTip(x, y, title, facts) {
+let anchor = null;
+
+/** Shows facts beside a place on the screen. What has the focus or is pointed at says the same in its label.
+ *
+ * `where` gives the place, so that the tooltip stays beside it when the page scrolls.
+ */
+function showTip(where, title, facts) {
   const rows = facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
   tip.replaceChildren(element("b", {}, title), element("dl", {}, ...rows));
   tip.hidden = false;
+  anchor = where;
+  placeTip();
+}
+
+function placeTip() {
+  const [x, y] = anchor();
   const { width, height } = tip.getBoundingClientRect();
   const right = x + 14 + width < innerWidth - 8;
   tip.style.left = `${Math.max(8, right ? x + 14 : x - 14 - width)}px`;
@@ -98,7 +109,10 @@ function showTip(x, y, title, facts) {
 
 function hideTip() {
   tip.hidden = true;
+  anchor = null;
 }
+
+addEventListener("scroll", () => anchor && placeTip(), { passive: true });
 
 /** Says something to a screen reader. */
 function say(text) {

@@ -96,22 +96,22 @@ function bindStrips(strips, rows) {
   rows[0].setAttribute("tabindex", 0);
   for (const [place, row] of rows.entries()) {
     const strip = strips[place];
-    const show = (x, y) => {
+    const show = (where) => {
       for (const other of rows) other.classList.toggle("on", other === row);
       const calls = [["calls", String(strip.ms.length)], ...(strip.doubt ? [["in doubt", "spread too far"]] : [])];
-      showTip(x, y, nameOf(strip), [...strip.facts, ...calls]);
+      showTip(where, nameOf(strip), [...strip.facts, ...calls]);
     };
     const leave = () => {
       row.classList.remove("on");
       hideTip();
     };
-    row.addEventListener("pointermove", (event) => show(event.clientX, event.clientY));
+    row.addEventListener("pointermove", ({ clientX, clientY }) => show(() => [clientX, clientY]));
     row.addEventListener("pointerleave", leave);
     row.addEventListener("blur", leave);
-    row.addEventListener("focus", () => {
+    row.addEventListener("focus", () => show(() => {
       const { left, top } = row.querySelector(".median").getBoundingClientRect();
-      show(left, top);
-    });
+      return [left, top];
+    }));
     row.addEventListener("keydown", (event) => {
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
       if (event.key === "Escape") leave();

@@ -96,9 +96,12 @@ function bindLosses(drawing, chart, steps, { x, y, height, cross }) {
       ...dots.filter((dot) => dot !== null),
     );
     cross.setAttribute("visibility", "visible");
-    const facts = found.filter(([, value]) => value !== null).map(([name, value]) => [name, value.toPrecision(4)]);
-    const { left, top } = drawing.getBoundingClientRect();
-    showTip(left + x(step), top + 40, `step ${step}`, facts);
+    const facts = found.filter(([, value]) => value !== null).map(([name, value]) => [name, value.toPrecision(3)]);
+    const where = () => {
+      const { left, top } = drawing.getBoundingClientRect();
+      return [left + x(step), top + 40];
+    };
+    showTip(where, `step ${step}`, facts);
     return facts.map((fact) => fact.join(" ")).join(", ");
   };
   const leave = () => {

@@ -136,7 +136,7 @@ function pointOf(point, { x, y, largest }, axis, best) {
     "g",
     {
       class: "point", tabindex: -1, role: "img", transform: `translate(${px} ${py})`, "data-format": point.format,
-      "data-name": point.artifact, "data-front": best, "aria-label": `${point.artifact}${where}: ${facts}${best ? ", on the front" : ""}`,
+      "data-name": point.artifact, "data-front": String(best), "aria-label": `${point.artifact}${where}: ${facts}${best ? ", on the front" : ""}`,
     },
     shape("path", { class: "error", d: `M0 ${bars[0] - py}V${bars[1] - py}M-4 ${bars[0] - py}H4M-4 ${bars[1] - py}H4` }),
     marker(point.format, radius, !point.publishable),
@@ -224,9 +224,12 @@ function bindPoints(drawing, points, marks) {
   const order = [...marks.keys()].sort((a, b) => xOf(marks[a]) - xOf(marks[b]));
   marks[order[0]].setAttribute("tabindex", 0);
   const show = (index) => {
-    const { left, top } = marks[index].querySelector(".mark").getBoundingClientRect();
+    const where = () => {
+      const { left, top } = marks[index].querySelector(".mark").getBoundingClientRect();
+      return [left + 8, top];
+    };
     select(points[index], marks[index]);
-    showTip(left + 8, top, points[index].artifact, points[index].facts);
+    showTip(where, points[index].artifact, points[index].facts);
   };
   const leave = () => {
     select(null, null);

@@ -1,0 +1,89 @@
+"""A process that publishes: huggingface_hub reads the Hub's address when it is imported, so it is told before.
+
+Reads one command a line, as JSON, and answers in the same way. Nothing waits: the seconds that would be waited are
+answered.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from hfcompress.errors import HfcompressError
+from hfcompress.hub.publication import Publication, PublishedFile
+from hfcompress.hub.push import PushOptions, push
+
+waited: list[float] = []
+said: list[str] = []
+
+
+class Said:
+    """Keeps what progress says."""
+
+    def say(self, line: str) -> None:
+        """One line."""
+        said.append(line)
+
+
+def publication_of(folder: Path, title: str) -> Publication:
+    """The files of a folder; README.md as bytes, as a rendered card is."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = [PublishedFile(path.relative_to(folder).as_posix(), path) for path in paths]
+    made = [PublishedFile(file.path, file.content.read_bytes()) if file.path == "README.md" else file for file in files]
+    return Publication(title, tuple(made))
+
+
+def push_folder(folder: str, repo_id: str, title: str, **options: Any) -> dict[str, Any]:
+    """`hfcompress.hub.push.push` of a folder."""
+    pushed = push(publication_of(Path(folder), title), repo_id, PushOptions(**options), Said())
+    return {name: getattr(pushed, name) for name in ("repo_id", "url", "commit", "files", "added", "deleted")}
+
+
+def push_without_token(**arguments: Any) -> dict[str, Any]:
+    """As somebody who is not logged in."""
+    token = os.environ.pop("HF_TOKEN")
+    try:
+        return push_folder(**arguments)
+    finally:
+        os.environ["HF_TOKEN"] = token
+
+
+def push_offline(**arguments: Any) -> dict[str, Any]:
+    """With HF_HUB_OFFLINE=1, which huggingface_hub reads when it is imported."""
+    from huggingface_hub import constants
+
+    constants.HF_HUB_OFFLINE = True
+    try:
+        return push_folder(**arguments)
+    finally:
+        constants.HF_HUB_OFFLINE = False
+
+
+def main(commands: dict[str, Callable[..., dict[str, Any]]]) -> None:
+    """Answer until there is nothing more to read."""
+    time.sleep = waited.append
+    logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+    answers, sys.stdout = sys.stdout, sys.stderr
+    for line in sys.stdin:
+        asked = json.loads(line)
+        waited.clear()
+        said.clear()
+        try:
+            with redirect_stdout(sys.stderr):
+                answer = commands[asked.pop("do")](**asked)
+        except HfcompressError as error:
+            answer = {"error": str(error), "kind": type(error).__name__, "exit_code": error.exit_code}
+        except Exception as error:  # noqa: BLE001 - the test says that there is none
+            answer = {"error": repr(error), "kind": "defect"}
+        print(json.dumps({**answer, "waited": waited, "said": said}), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main({"push": push_folder, "push_without_token": push_without_token, "push_offline": push_offline})
