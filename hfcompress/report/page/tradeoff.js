@@ -235,12 +235,12 @@ function bindPoints(drawing, points, marks) {
     select(null, null);
     hideTip();
   };
-  drawing.addEventListener("pointermove", (event) => {
+  const over = (event) => {
     const near = nearest(marks, event);
     if (near === null) leave();
     else show(near);
-  });
-  drawing.addEventListener("pointerleave", leave);
+  };
+  onPointer(drawing, over, leave);
   for (const [place, index] of order.entries()) {
     marks[index].addEventListener("focus", () => show(index));
     marks[index].addEventListener("blur", leave);
