@@ -22,7 +22,7 @@ from hfcompress.results import Results
 
 _PAGE = Path(__file__).with_name("page")
 #: In this order: later ones use earlier ones.
-_SCRIPTS = ("chart", "scope", "tables", "tradeoff", "losses", "latency", "flips", "page")
+_SCRIPTS = ("chart", "scope", "tables", "labels", "tradeoff", "losses", "latency", "flips", "page")
 
 
 def html_report(runs: Sequence[Reported]) -> bytes:

@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,42 +16,48 @@ from PIL import Image
 from hfcompress.pipeline.evidence import gather_evidence
 from hfcompress.pipeline.examples import keep_examples
 from hfcompress.pipeline.folder import RunFolder
-from hfcompress.pipeline.predictions import write_predictions
+from hfcompress.pipeline.predictions import Predictions, write_predictions
 from hfcompress.recipe.data import DataConfig
 from hfcompress.report.evidence import Examples
 from hfcompress.results import Results
 from hfcompress.tasks import get_task
+from hfcompress.tasks.columns import Ragged
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import load_rows
-from hfcompress.tasks.label_columns import labels_of_data
+from tests import tiny
 from tests.report.examples import demo
 
 
-def crafted(tmp_path: Path, data: Data, classes: int) -> tuple[RunFolder, Results]:
-    """A run folder whose teacher is always right and whose other artifacts are wrong about every third row."""
-    folder = RunFolder(tmp_path / "run")
+def crafted(tmp_path: Path, names: Sequence[str], right: Predictions, wrong: Predictions) -> tuple[RunFolder, Results]:
+    """A run folder whose teacher gives the one answers and every other artifact the others."""
+    folder, results = RunFolder(tmp_path / "run"), demo()
     folder.create(0)
-    rows = data.rows.splits["test"]
-    label = data.labels.encode(list(rows["label"]), "test")
-    for artifact in demo().artifacts:
-        prediction = label.copy()
-        if artifact.name != "teacher":
-            prediction[::3] = (prediction[::3] + 1) % classes
-        answers = {"row_id": np.array(rows["row_id"]), "label": label, "prediction": prediction}
+    for artifact in results.artifacts:
+        answers = right if artifact.name == "teacher" else wrong
         write_predictions(answers, folder.predictions(artifact.name, "test"), "key")
         folder.artifact(artifact.name).mkdir()
-        names = dict(enumerate(data.labels.names))
-        (folder.artifact(artifact.name) / "config.json").write_text(json.dumps({"id2label": names}))
-    return folder, demo()
+        config = json.dumps({"id2label": dict(enumerate(names))})
+        (folder.artifact(artifact.name) / "config.json").write_text(config)
+    return folder, results
+
+
+def classified(tmp_path: Path, data: Data) -> tuple[RunFolder, Results]:
+    """A teacher that is always right, and artifacts that are wrong about every third row."""
+    rows, names = data.rows.splits["test"], data.labels.names
+    label = data.labels.encode(list(rows["label"]), "test")
+    prediction = label.copy()
+    prediction[::3] = (prediction[::3] + 1) % len(names)
+    kept = {"row_id": np.array(rows["row_id"]), "label": label}
+    return crafted(tmp_path, names, {**kept, "prediction": label}, {**kept, "prediction": prediction})
 
 
 def data_of(path: Path, task: Any) -> Data:
     rows = load_rows(DataConfig(path=str(path), splits={"test": "test"}), task, 0)
-    return Data(get_task(task), rows, labels_of_data(rows.splits["test"], "labels"), 32)
+    return Data(get_task(task), rows, get_task(task).labels_of(rows.splits["test"], "labels", None), 32)
 
 
 def test_texts_of_flipped_rows_are_kept_and_no_others(tmp_path: Path, reviews: Path) -> None:
-    folder, results = crafted(tmp_path, data_of(reviews, "text-classification"), 2)
+    folder, results = classified(tmp_path, data_of(reviews, "text-classification"))
     keep_examples(folder, results, data_of(reviews, "text-classification"))
     with (reviews / "test.csv").open(encoding="utf-8") as file:
         texts = [row["text"] for row in csv.DictReader(file)]
@@ -63,7 +70,7 @@ def test_texts_of_flipped_rows_are_kept_and_no_others(tmp_path: Path, reviews: P
 
 def test_images_of_flipped_rows_are_kept_as_thumbnails(tmp_path: Path, digits: Path) -> None:
     data = data_of(digits, "image-classification")
-    folder, results = crafted(tmp_path, data, 10)
+    folder, results = classified(tmp_path, data)
     keep_examples(folder, results, data)
     kept = Examples.model_validate_json(folder.examples.read_text(encoding="utf-8"))
     kind, _, content = (kept.rows[3].image or "").partition(";base64,")
@@ -75,9 +82,43 @@ def test_images_of_flipped_rows_are_kept_as_thumbnails(tmp_path: Path, digits: P
             assert np.array_equal(np.asarray(image), np.asarray(original))
 
 
+def test_words_of_a_sentence_are_kept_where_the_tag_of_one_flips(tmp_path: Path) -> None:
+    data = data_of(tiny.save_tagged(tmp_path / "tagged", train=2, validation=2, test=6), "token-classification")
+    words = [list(each) for each in data.rows.splits["test"]["tokens"]]
+    lengths = np.array([len(each) for each in words])
+    before = np.zeros(lengths.sum(), dtype=np.int64)
+    after = before.copy()
+    after[lengths[0]] = 1  # the first word of row 1
+    kept = {"row_id": np.arange(6), "label": Ragged(before, lengths)}
+    answers = ({**kept, "prediction": Ragged(each, lengths)} for each in (before, after))
+    folder, results = crafted(tmp_path, data.labels.names, *answers)
+    keep_examples(folder, results, data)
+    found = gather_evidence(folder, results)
+    assert found.examples is not None
+    assert {row: list(example.words) for row, example in found.examples.rows.items()} == {1: words[1]}
+    assert {(flip.row, flip.word) for flips in found.flips for flip in flips.listed} == {(1, 0)}
+
+
+def test_questions_and_contexts_are_kept_and_their_answers_are_private(tmp_path: Path) -> None:
+    data = data_of(tiny.save_questions(tmp_path / "asked", train=2, validation=2, test=4), "question-answering")
+
+    def said(answers: list[str], exact: list[float]) -> Predictions:
+        kept = {"row_id": np.arange(4), "prediction": np.array(answers, dtype=object)}
+        return {**kept, "exact_match": np.array(exact), "f1": np.array(exact)}
+
+    folder, results = crafted(tmp_path, (), said(list("abcd"), [1, 1, 1, 1]), said(list("abxd"), [1, 1, 0, 1]))
+    keep_examples(folder, results, data)
+    found = gather_evidence(folder, results)
+    row = data.rows.splits["test"][2]
+    assert found.examples is not None
+    assert found.examples.rows[2].texts == {"question": row["question"], "context": row["context"]}
+    assert list(found.examples.rows) == [2]
+    assert found.answers_are_private
+
+
 def test_rows_of_an_earlier_run_go_where_nothing_flips_any_more(tmp_path: Path, reviews: Path) -> None:
     data = data_of(reviews, "text-classification")
-    folder, results = crafted(tmp_path, data, 2)
+    folder, results = classified(tmp_path, data)
     keep_examples(folder, results, data)
     right = folder.predictions("teacher", "test").read_bytes()
     for artifact in results.artifacts:
@@ -94,7 +135,7 @@ def test_long_texts_are_cut_and_all_together_stay_within_a_budget(tmp_path: Path
         writer.writeheader()
         writer.writerows({"text": "z" * 5000, "label": str(row % 2)} for row in range(3000))
     data = data_of(path, "text-classification")
-    folder, results = crafted(tmp_path, data, 2)
+    folder, results = classified(tmp_path, data)
     keep_examples(folder, results, data)
     kept = gather_evidence(folder, results).examples
     assert kept is not None

@@ -114,6 +114,15 @@ function hideTip() {
 
 addEventListener("scroll", () => anchor && placeTip(), { passive: true });
 
+/** What a pointer does over a chart. A finger has no place to hover: what it touched stays until it touches elsewhere. */
+function onPointer(node, over, leave) {
+  for (const kind of ["pointermove", "pointerdown"]) node.addEventListener(kind, over);
+  node.addEventListener("pointerleave", (event) => event.pointerType !== "touch" && leave());
+  document.addEventListener("pointerdown", (event) => {
+    if (event.pointerType === "touch" && anchor && !node.contains(event.target)) leave();
+  });
+}
+
 /** Says something to a screen reader. */
 function say(text) {
   document.getElementById("said").textContent = text;

@@ -105,8 +105,7 @@ function bindStrips(strips, rows) {
       row.classList.remove("on");
       hideTip();
     };
-    row.addEventListener("pointermove", ({ clientX, clientY }) => show(() => [clientX, clientY]));
-    row.addEventListener("pointerleave", leave);
+    onPointer(row, ({ clientX, clientY }) => show(() => [clientX, clientY]), leave);
     row.addEventListener("blur", leave);
     row.addEventListener("focus", () => show(() => {
       const { left, top } = row.querySelector(".median").getBoundingClientRect();

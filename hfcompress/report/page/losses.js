@@ -108,13 +108,13 @@ function bindLosses(drawing, chart, steps, { x, y, height, cross }) {
     cross.setAttribute("visibility", "hidden");
     hideTip();
   };
-  drawing.addEventListener("pointermove", (event) => {
+  const over = (event) => {
     const at = event.clientX - drawing.getBoundingClientRect().left;
     const far = steps.map((step) => Math.abs(x(step) - at));
     place = far.indexOf(Math.min(...far));
     show();
-  });
-  drawing.addEventListener("pointerleave", leave);
+  };
+  onPointer(drawing, over, leave);
   drawing.addEventListener("blur", leave);
   drawing.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
