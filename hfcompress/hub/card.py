@@ -21,9 +21,10 @@ from hfcompress.hub.metadata import front_matter, metadata, pipeline_tag
 from hfcompress.hub.snippets import snippets
 from hfcompress.report.detail import host_lines
 from hfcompress.report.escape import escaped_line
+from hfcompress.report.figures import NOTHING
 from hfcompress.report.gates import gates_table, summary
 from hfcompress.report.markdown import markdown_table
-from hfcompress.report.table import difference_cell, headline_table, metric_cell
+from hfcompress.report.table import difference_cell, headline_table, metric_cell, speed_cells
 
 _TEMPLATE = "card.md.jinja"
 
@@ -98,18 +99,19 @@ def _context(facts: CardFacts) -> dict[str, Any]:
 
 
 def _figures(facts: CardFacts) -> dict[str, str]:
-    """The main metric of the artifact that the card speaks of first, and its difference, in words."""
+    """Of the artifact that the card speaks of first: its metric, its difference and its speed-up, with intervals."""
     artifact, metric = facts.results.artifact(facts.main.name), facts.results.metric
     return {
         "metric": str(metric_cell(metric, artifact.metrics.get(metric))),
         "difference": str(difference_cell(metric, artifact.difference.get(metric), named=False)),
+        "speedup": NOTHING if artifact.name == facts.results.baseline else str(speed_cells(artifact)[1]),
     }
 
 
-def _versions(facts: CardFacts) -> dict[str, str]:
-    """The libraries that made the artifacts, by name; several versions where stages differ."""
+def _versions(facts: CardFacts) -> str:
+    """The libraries that made the artifacts; several versions where stages differ."""
     found: dict[str, list[str]] = {}
     for name in facts.history:
         for library, version in facts.manifests[name].versions.items() if name in facts.manifests else ():
             found.setdefault(library, []).append(version)
-    return {library: ", ".join(dict.fromkeys(versions)) for library, versions in sorted(found.items())}
+    return ", ".join(f"{name} {' and '.join(dict.fromkeys(versions))}" for name, versions in sorted(found.items()))

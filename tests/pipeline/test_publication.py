@@ -177,3 +177,18 @@ def test_the_flips_of_the_run_are_those_of_its_predictions(ran: Ran) -> None:
     assert flips.won == sum((before != label) & (after == label))
     assert flips.lost == sum((before == label) & (after != label))
     assert ran.results.artifact("teacher").flips is None
+
+
+def test_the_command_prints_the_card_and_changes_nothing(
+    ran: Ran, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hfcompress.cli import failure, main
+
+    monkeypatch.setattr(failure, "raise_on_sigterm", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["hfcompress", "card", str(ran.folder), "--repo-id", REPO])
+    before = {path: path.stat().st_mtime_ns for path in ran.folder.rglob("*")}
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in (0, None)
+    assert capsys.readouterr().out == (home / REPO / "README.md").read_text(encoding="utf-8")
+    assert {path: path.stat().st_mtime_ns for path in ran.folder.rglob("*")} == before
