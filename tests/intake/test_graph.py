@@ -38,9 +38,10 @@ def test_the_messages_are_those_of_onnx() -> None:
         assert inner == {number: name for number, name in theirs.items() if name in known}
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in onnx.TensorProto.DataType.keys() if name not in ("UNDEFINED", "STRING")]
-)
+TYPES = set(onnx.TensorProto.DataType.keys()) - {"UNDEFINED", "STRING"}
+
+
+@pytest.mark.parametrize("name", sorted(TYPES))
 def test_the_widths_of_types_are_those_of_onnx(name: str) -> None:
     number = onnx.TensorProto.DataType.Value(name)
     dtype = onnx.helper.tensor_dtype_to_np_dtype(number)
@@ -50,12 +51,7 @@ def test_the_widths_of_types_are_those_of_onnx(name: str) -> None:
 
 @pytest.mark.parametrize("together", [True, False])
 def test_what_onnx_writes_passes_and_every_tensor_outside_is_found(tmp_path: Path, together: bool) -> None:
-    names = (
-        {"all_tensors_to_one_file": True, "location": "model.onnx_data"}
-        if together
-        else {"all_tensors_to_one_file": False}
-    )
-    save(tmp_path / "model.onnx", **names)
+    save(tmp_path / "model.onnx", all_tensors_to_one_file=together, location="model.onnx_data" if together else None)
     check_graph(tmp_path / "model.onnx")
     found = external_tensors(tmp_path / "model.onnx")
     assert sorted(tensor.name for tensor in found) == ["in_branch", "in_branch", "large"]
