@@ -7,12 +7,25 @@ from typing import Annotated
 import typer
 
 from hfcompress._version import __version__
-from hfcompress.cli import benchmark, card, doctor, explain, init, quantize, report, run, schema, simulate, validate
+from hfcompress.cli import (
+    benchmark,
+    card,
+    doctor,
+    explain,
+    init,
+    quantize,
+    report,
+    run,
+    schema,
+    simulate,
+    validate,
+    verify,
+)
 
 app = typer.Typer(
     name="hfcompress",
     help="Distil, quantize, export and measure Hugging Face models: one recipe in, a smaller and faster artifact out.",
-    epilog="Exit codes: 0 done, 1 a gate failed, 2 bad input, 3 a stage failed, 4 publishing failed, "
+    epilog="Exit codes: 0 done, 1 a gate or a verification failed, 2 bad input, 3 a stage failed, 4 publishing failed, "
     "70 an internal error, 75 run it again: it goes on with smaller batches, 130 and 143 interrupted.",
     no_args_is_help=True,
     add_completion=False,
@@ -44,3 +57,4 @@ app.command("simulate")(simulate.simulate)
 app.command("report")(report.report)
 app.command("card")(card.card)
 app.command("doctor")(doctor.doctor)
+app.command("verify")(verify.verify)

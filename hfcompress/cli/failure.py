@@ -1,7 +1,7 @@
 """From what went wrong to one message and an exit code.
 
-0 done, 1 a gate failed, 2 bad input, 3 a stage failed, 4 publishing failed, 70 an internal error, 75 run it again (it
-goes on with smaller batches), 130 and 143 interrupted.
+0 done, 1 a gate or a verification failed, 2 bad input, 3 a stage failed, 4 publishing failed, 70 an internal error, 75
+run it again (it goes on with smaller batches), 130 and 143 interrupted.
 """
 
 from __future__ import annotations

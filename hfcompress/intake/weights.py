@@ -56,10 +56,8 @@ def check_safetensors(path: Path) -> int:
         if size < 8 or length > size - 8:
             raise UnsafeError(f"{path} {_no_safetensors(path, size, length)}; get the file again")
         if length > LARGEST_HEADER:
-            raise UnsafeError(
-                f"the header of {path} has {length / 1e6:.0f} MB and at most {LARGEST_HEADER / 1e6:.0f} are read; save "
-                "the model in several files"
-            )
+            told = f"has {length / 1e6:.0f} MB and at most {LARGEST_HEADER / 1e6:.0f} MB are read"
+            raise UnsafeError(f"the header of {path} {told}; save the model in several files")
         header = parse_mapping(file.read(length), f"the header of {path}")
     tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
     return _check_places(path, tensors, size - 8 - length)

@@ -8,20 +8,49 @@ from collections.abc import Mapping
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.composer import Composer
+from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.representer import SafeRepresenter
 
 _DEEPEST = 40
 _MOST_VALUES = 50_000
+_LONGEST_TEXT = 1_000_000
 
 
 class NotPlainError(ValueError):
     """The text is no YAML 1.2, or holds something that a recipe cannot; the message says where."""
 
 
+class _Composer(Composer):
+    """Stops where a text nests too deeply, and not where Python's stack ends: that takes seconds."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """One node, with those inside it."""
+        self.depth += 1
+        if self.depth > _DEEPEST + 1:
+            raise NotPlainError(f"it nests deeper than {_DEEPEST} levels")
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+
 class _Constructor(SafeConstructor):
-    """Dates stay the text that they are written as: YAML 1.2 has no dates, and a recipe may well be named after one."""
+    """Dates stay the text that they are written as: YAML 1.2 has no dates, and a recipe may well be named after one.
+
+    It has no merge keys either, and some lines of them unfold to billions of pairs while the text is read.
+    """
+
+    def flatten_mapping(self, node: Any) -> None:
+        """Refuse `<<`, which ruamel.yaml takes over from YAML 1.1."""
+        for key, _value in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                mark = key.start_mark
+                raise ConstructorError(None, None, "merge keys (<<) are no YAML 1.2; write the keys out", mark)
+        super().flatten_mapping(node)
 
 
 _Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
@@ -33,10 +62,12 @@ def read_yaml(text: str) -> Any:
     Raises:
         NotPlainError: no YAML, a duplicate key, a tag, or an alias that holds itself or unfolds without end.
     """
+    if len(text) > _LONGEST_TEXT:
+        raise NotPlainError(f"it has {len(text)} characters, and {_LONGEST_TEXT} are read at most")
     if re.search(r"^%YAML\s+(?!1\.2\b)", text, re.MULTILINE):
         raise NotPlainError("it asks for another YAML than 1.2; remove the %YAML line")
     yaml = YAML(typ="safe", pure=True)
-    yaml.Constructor = _Constructor
+    yaml.Composer, yaml.Constructor = _Composer, _Constructor
     try:
         return plain(yaml.load(text))
     except MarkedYAMLError as error:

@@ -33,9 +33,9 @@ class ImageClassification(Classification):
 
     def load_processor(self, folder: Path) -> Any:
         """The folder's image processor, the one on PIL: torchvision is not needed."""
+        check_image_processor(folder)
         from transformers import AutoImageProcessor
 
-        check_image_processor(folder)
         try:
             return AutoImageProcessor.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False, **_on_pil()

@@ -141,3 +141,42 @@ def test_the_files_of_a_model_are_its_weights_config_and_tokenizer(tmp_path: Pat
     files = {"model__safetensors": NO_TENSORS, "vocab__txt": "v", "pytorch_model__bin": "p", "manifest__json": "m"}
     folder(tmp_path, **files, results__json="r", model__onnx="o")
     assert set(files_of(tmp_path)) == {"config.json", "model.safetensors", "vocab.txt"}
+
+
+OWN = {"auto_map": {"AutoModel": "modeling_own.Own"}}
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """A Hub that has one model, with code of its own; the patterns of files that were asked for."""
+    asked: list[list[str]] = []
+
+    def snapshot_download(model: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.append(allow_patterns)
+        return str(folder(tmp_path / "snapshot", OWN, model__safetensors=NO_TENSORS))
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    return asked
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize("revision", [None, "main", "v1.0", COMMIT[:12], COMMIT.upper(), COMMIT + "0"])
+def test_trusted_code_from_the_hub_needs_the_commit_that_was_read(hub: list[list[str]], revision: str | None) -> None:
+    with pytest.raises(ModelError, match=r"allows for one commit only.*pin the commit.*<40 hex digits>"):
+        resolve(ModelRef(id="some/model", revision=revision), trust_remote_code=True)
+    assert all("*.py" not in patterns for patterns in hub)
+
+
+def test_trusted_code_at_a_commit_is_downloaded(hub: list[list[str]]) -> None:
+    made = resolve(ModelRef(id="some/model", revision=COMMIT), trust_remote_code=True)
+    assert "*.py" in hub[-1]
+    check_safe(made, trust_remote_code=True)
+
+
+def test_code_that_is_not_trusted_is_not_even_downloaded(hub: list[list[str]]) -> None:
+    made = resolve(ModelRef(id="some/model", revision=COMMIT))
+    assert all("*.py" not in patterns for patterns in hub)
+    with pytest.raises(ModelError, match="--trust-remote-code"):
+        check_safe(made)

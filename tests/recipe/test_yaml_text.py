@@ -28,6 +28,8 @@ def test_dates_stay_text(text: str) -> None:
         ("a: 1\na: 2", 'line 2, column 1: found duplicate key "a"$'),
         ("a: &x [*x]", "alias"),
         ("a: &a [x, x]\n" + "".join(f"{b}: &{b} [{f'*{a}, ' * 9}]\n" for a, b in pairwise("abcdefg")), "alias"),
+        ("a: &a {x: 1}\nb: {<<: *a}", r"line 2, column 5: merge keys \(<<\) are no YAML 1\.2"),
+        ("a: " + "x" * 1_000_000, "has 1000003 characters"),
         ("[" * 500, "deeper than 40 levels"),
         ("[" * 60 + "]" * 60, "deeper than 40 levels"),
         ("a: !!python/object:os.system {}", "line 1, column 4: could not determine a constructor"),

@@ -1,0 +1,213 @@
+"""Whether what is here is what was made: every file against its manifest, and what nothing says of its origin.
+
+Files are read and hashed. Nothing of them is loaded, unpickled or run.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from hfcompress.artifact import MANIFEST, FileEntry, Manifest, digest_of, hash_file
+from hfcompress.errors import InputError, UnsafeError
+from hfcompress.hub.provenance import missing_from_manifest, missing_from_results
+from hfcompress.hub.publication import PublishedArtifact, RepositoryManifest
+from hfcompress.hub.sign import SIGNATURE, signature_fault
+from hfcompress.intake.graph import check_graph
+from hfcompress.intake.json_text import read_mapping
+from hfcompress.intake.pickles import holds_pickle, is_pickle_name, read_head
+from hfcompress.intake.weights import check_safetensors
+
+RESULTS = "results.json"
+Kind = Literal["artifact", "repository", "run"]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found.
+
+    Attributes:
+        kind: what the folder is.
+        artifacts: their names.
+        files: how many files were compared.
+        faults: what is not as it was made, or not safe to load; empty when all is well.
+        missing: what nothing says of where the artifacts come from.
+        signed: whether a signature was asked for, and holds; None: not asked for.
+    """
+
+    kind: Kind
+    artifacts: tuple[str, ...]
+    files: int
+    faults: tuple[str, ...]
+    missing: tuple[str, ...]
+    signed: bool | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every file is as it was made, and their origin is accounted for."""
+        return not self.faults and not self.missing
+
+
+def verify(folder: Path, public_key: Path | None = None) -> Verification:
+    """Compare an artifact's folder, a run folder or a copy of a published repository with what its manifests say.
+
+    Args:
+        folder: on this machine.
+        public_key: PEM; the folder has to hold a signature of it.
+
+    Raises:
+        InputError: the folder is none of the three, or a manifest cannot be read.
+    """
+    found = _verify(folder)
+    if public_key is None:
+        return found
+    fault = signature_fault(folder, public_key)
+    faults = found.faults if fault is None else (*found.faults, fault)
+    return Verification(found.kind, found.artifacts, found.files, faults, found.missing, fault is None)
+
+
+@contextmanager
+def downloaded(repo_id: str, revision: str | None = None) -> Iterator[Path]:
+    """A repository as plain files in a temporary folder, which vanishes when the block ends.
+
+    Raises:
+        InputError: it cannot be had.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            snapshot_download(repo_id, revision=revision, local_dir=temporary)
+        except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(
+                f"{repo_id!r} is no local folder and could not be had from the Hub: {reason}; check the spelling, the "
+                "network, or log in with `hf auth login` where the repository is private"
+            ) from error
+        yield Path(temporary)
+
+
+def _verify(folder: Path) -> Verification:
+    content = _mapping(folder / MANIFEST)
+    if content is not None and str(content.get("schema")).startswith("hfcompress.repository/"):
+        return _verify_repository(folder, _model(RepositoryManifest, content, folder / MANIFEST))
+    if content is not None:
+        return _verify_artifact(folder, _model(Manifest, content, folder / MANIFEST))
+    if (folder / RESULTS).is_file() and (folder / "artifacts").is_dir():
+        return _verify_run(folder)
+    raise InputError(
+        f"{folder} has neither a {MANIFEST} nor a {RESULTS} with artifacts/, so there is nothing to compare it with; "
+        "give an artifact's folder, a run folder or a published repository"
+    )
+
+
+def _verify_artifact(folder: Path, manifest: Manifest) -> Verification:
+    above = folder.resolve().parent
+    results = _mapping(above.parent / RESULTS) if above.name == "artifacts" else None
+    missing = missing_from_manifest(manifest.name, manifest)
+    missing += missing_from_results(results, [manifest.parents])
+    faults = tuple(file_faults(folder, manifest.files))
+    return Verification("artifact", (manifest.name,), len(manifest.files), faults, tuple(missing))
+
+
+def _verify_repository(folder: Path, manifest: RepositoryManifest) -> Verification:
+    faults = list(file_faults(folder, manifest.files))
+    missing: list[str] = []
+    for name, artifact in manifest.artifacts.items():
+        faults += _unnamed(name, artifact, manifest.files)
+        missing += missing_from_manifest(name, artifact)
+    parents = [artifact.parents for artifact in manifest.artifacts.values()]
+    missing += missing_from_results(_mapping(folder / RESULTS), parents)
+    if "recipe.yaml" not in manifest.files:
+        missing.append("the recipe (recipe.yaml)")
+    return Verification("repository", tuple(manifest.artifacts), len(manifest.files), tuple(faults), tuple(missing))
+
+
+def _verify_run(folder: Path) -> Verification:
+    results = _mapping(folder / RESULTS) or {}
+    measured = {str(entry.get("name")): entry for entry in results.get("artifacts", ()) if isinstance(entry, dict)}
+    faults, missing, manifests = list[str](), list[str](), dict[str, Manifest]()
+    for path in sorted((folder / "artifacts").iterdir()):
+        if path.name.startswith(".") or not path.is_dir():
+            continue
+        content = _mapping(path / MANIFEST)
+        if content is None:
+            faults.append(f"artifacts/{path.name} has no {MANIFEST}")
+            continue
+        manifest = manifests[path.name] = _model(Manifest, content, path / MANIFEST)
+        faults += (f"artifacts/{path.name}: {fault}" for fault in file_faults(path, manifest.files))
+        missing += missing_from_manifest(path.name, manifest)
+        if path.name in measured and measured[path.name].get("digest") != digest_of(manifest.files):
+            faults.append(f"artifacts/{path.name} is another one than {RESULTS} measured")
+    made = {name for name, entry in measured.items() if entry.get("path")}
+    faults += (f"artifacts/{name} is missing, which {RESULTS} measured" for name in sorted(made - manifests.keys()))
+    missing += missing_from_results(results, [manifest.parents for manifest in manifests.values()])
+    if not (folder / "recipe.yaml").is_file():
+        missing.append("the recipe (recipe.yaml)")
+    files = sum(len(manifest.files) for manifest in manifests.values())
+    return Verification("run", tuple(manifests), files, tuple(faults), tuple(missing))
+
+
+def file_faults(folder: Path, files: Mapping[str, FileEntry]) -> Iterator[str]:
+    """What of a folder is not as `files` say, what was added to it, and what is not safe to load."""
+    for name, entry in sorted(files.items()):
+        path = folder / name
+        if not _inside(name):
+            yield f"the manifest names {name!r}, which is outside of the folder"
+        elif not path.is_file():
+            yield f"{name} is missing"
+        elif path.stat().st_size != entry.size:
+            yield f"{name} has {path.stat().st_size} bytes in place of {entry.size}"
+        elif hash_file(path) != entry:
+            yield f"{name} has changed"
+        else:
+            yield from _unsafe(path, name)
+    yield from (f"{name} was added" for name in _added(folder, files))
+
+
+def _added(folder: Path, files: Mapping[str, FileEntry]) -> list[str]:
+    """Files that no manifest names. Hidden ones are what git and downloads leave."""
+    found = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if not path.is_dir())
+    ours = {*files, MANIFEST, SIGNATURE}
+    return [name for name in found if name not in ours and not any(part.startswith(".") for part in name.split("/"))]
+
+
+def _unsafe(path: Path, name: str) -> Iterator[str]:
+    try:
+        match path.suffix:
+            case ".safetensors":
+                check_safetensors(path)
+            case ".onnx":
+                check_graph(path)
+        if is_pickle_name(name) or holds_pickle(read_head(path)):
+            yield f"{name} is a pickle, which runs code when it is loaded"
+    except UnsafeError as error:
+        yield str(error)
+
+
+def _unnamed(name: str, artifact: PublishedArtifact, files: Iterable[str]) -> list[str]:
+    return [f"{name} names {file!r}, which the manifest lacks" for file in artifact.files if file not in set(files)]
+
+
+def _inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
+
+
+def _mapping(path: Path) -> dict[str, Any] | None:
+    return read_mapping(path) if path.is_file() else None
+
+
+def _model(kind: type[Model], content: dict[str, Any], path: Path) -> Model:
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{path} is not a manifest of hfcompress: {error}") from None
