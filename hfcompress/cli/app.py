@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hfcompress._version import __version__
-from hfcompress.cli import benchmark, doctor, explain, init, quantize, report, run, schema, simulate, validate
+from hfcompress.cli import benchmark, doctor, explain, init, push, quantize, report, run, schema, simulate, validate
 
 app = typer.Typer(
     name="hfcompress",
@@ -42,4 +42,5 @@ app.command("quantize")(quantize.quantize)
 app.command("explain")(explain.explain)
 app.command("simulate")(simulate.simulate)
 app.command("report")(report.report)
+app.command("push")(push.push)
 app.command("doctor")(doctor.doctor)
