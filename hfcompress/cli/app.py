@@ -13,6 +13,7 @@ from hfcompress.cli import (
     doctor,
     explain,
     init,
+    push,
     quantize,
     report,
     run,
@@ -56,5 +57,6 @@ app.command("explain")(explain.explain)
 app.command("simulate")(simulate.simulate)
 app.command("report")(report.report)
 app.command("card")(card.card)
+app.command("push")(push.push)
 app.command("doctor")(doctor.doctor)
 app.command("verify")(verify.verify)

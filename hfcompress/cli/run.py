@@ -19,7 +19,9 @@ from hfcompress.distributed.world import rank
 from hfcompress.errors import InputError
 
 if TYPE_CHECKING:
+    from hfcompress.recipe.publish import PublishConfig
     from hfcompress.recipe.recipe import Recipe
+    from hfcompress.results import Results
 
 
 def run(
@@ -28,6 +30,9 @@ def run(
     overrides: Set = [],  # noqa: B006 - typer copies it
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, what is cached, and sizes.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run every stage again.")] = False,
+    push: Annotated[
+        bool, typer.Option("--push", help="Publish as the recipe's `publish` says, if all gates pass.")
+    ] = False,
     keep_checkpoints: Annotated[bool, typer.Option("--keep-checkpoints", help="Leave the checkpoints.")] = False,
     trust_remote_code: TrustRemoteCode = False,
     accelerate: Accelerate = None,
@@ -35,12 +40,13 @@ def run(
     format_: Format = OutputFormat.human,
     debug: Debug = False,
 ) -> int:
-    """Run a recipe, or go on with a run that was stopped. Publishes nothing."""
+    """Run a recipe, or go on with a run that was stopped. Publishes nothing without --push."""
     from hfcompress.recipe.loader import load_recipe
 
     loaded = load_recipe(recipe, overrides)
     if launch and accelerate is None:
         raise InputError("--launch changes an accelerate config; name one with --accelerate")
+    target = _target(loaded) if push and not dry_run else None
     if accelerate is not None:
         from hfcompress.distributed.launch import plan_launch, run_launch
 
@@ -57,7 +63,31 @@ def run(
     with Session("quiet" if rank() > 0 else format_.value) as session:
         results = run_recipe(loaded, out=out, options=options, progress=session.progress)
     session.show(results, out or Path("runs") / loaded.name)
+    if target is not None and rank() == 0:
+        _push(results, out or Path("runs") / loaded.name, target, format_)
     return 0 if results.passed else failure.GATE_FAILED
+
+
+def _target(recipe: Recipe) -> PublishConfig:
+    """Where to publish, before any long work: an hour of training should not end with a missing token."""
+    from hfcompress.hub.repository import check_ready
+
+    if recipe.publish is None:
+        raise InputError("--push needs to know where to; add `publish: {repo_id: namespace/name}` to the recipe")
+    check_ready(recipe.publish.repo_id)
+    return recipe.publish
+
+
+def _push(results: Results, run: Path, target: PublishConfig, format_: OutputFormat) -> None:
+    from hfcompress.cli.push import show_pushed
+    from hfcompress.pipeline.publish import publish_run
+
+    if not results.passed:
+        typer.echo(f"a gate failed, so nothing is pushed; what passed: hfcompress push {run}", err=True)
+        return
+    with Session(format_.value) as session:
+        pushed = publish_run(run, target, session.progress)
+    show_pushed(pushed, format_)
 
 
 def _without(arguments: Sequence[str], *options: str) -> list[str]:

@@ -187,9 +187,13 @@ def _train(trainer: DistillationTrainer, processor: Any, out: Path, world: World
         _say(world, f"checkpoint skipped: {reason}")
     if checkpoint is not None:
         _say(world, f"resumes from {checkpoint.name}")
+    if trainer.args.push_to_hub:
+        trainer.processing_class = processor
     with stopping(trainer, world):
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     save_trained(trainer, processor, out)
+    if trainer.args.push_to_hub:
+        trainer.push_to_hub()
 
 
 def data_of(plan: Plan, processor: Any, arguments: DistillationArguments) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class Pushed:
         repo_id: `namespace/name`.
         url: of the commit or the pull request; None: everything was there already.
         commit: the commit that holds the publication.
+        commit_url: where people look at it.
         files: paths of the publication.
         added: paths that are new or differed before.
         deleted: paths of an earlier push that are published no more.
@@ -44,6 +45,7 @@ class Pushed:
     repo_id: str
     url: str | None
     commit: str
+    commit_url: str
     files: tuple[str, ...]
     added: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
@@ -65,14 +67,31 @@ def push(
         progress: hears of every further try.
 
     Raises:
-        InputError: no token, a name or options that cannot be used, or a public repository where a private one is
-            asked for.
+        InputError: no token, a name or options that cannot be used, a public repository where a private one is asked
+            for, or something in the publication that must not leave this machine.
         PublishError: the Hub did not take it; what is here is untouched, and the message says what is there.
     """
+    from hfcompress.hub.scan import scan  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
     if options.create_pr and options.revision != MAIN:
         raise InputError(f"a pull request is against {MAIN}; leave out --create-pr or --revision {options.revision}")
+    scan(publication)
     with masked_retries():
         return _Push(publication, Repository(repo_id, progress), options).run()
+
+
+def open_repository(repo_id: str, private: bool | None = None, progress: Progress = SILENT) -> str:
+    """Create a repository unless it is there.
+
+    Returns:
+        `namespace/name`.
+
+    Raises:
+        InputError, PublishError: as `push`.
+    """
+    repository = Repository(repo_id, progress)
+    _opened(repository, private)
+    return repository.id
 
 
 @dataclass
@@ -93,27 +112,13 @@ class _Push:
     def _open(self) -> Snapshot:
         """What is there; the repository and the branch are created where they are not."""
         repository, revision = self.repository, self.options.revision
-        there = repository.find(MAIN)
-        if there is None:
-            repository.create(self.options.private)
-            there = self._found(MAIN)
-        if self.options.private and not there.private:
-            raise InputError(
-                f"{repository.id} is public, and --private asks for a private repository; make it private in its "
-                "settings, or leave out --private"
-            )
+        there = _opened(repository, self.options.private)
         if revision == MAIN:
             return there
         found = repository.find(revision)
         if found is None:
             repository.create_branch(revision)
-        return found or self._found(revision)
-
-    def _found(self, revision: str, doing: str = "looking at what is there") -> Snapshot:
-        found = self.repository.find(revision, doing)
-        if found is None:
-            raise self.repository.error(Failure(doing, 404))
-        return found
+        return found or _found(repository, revision)
 
     def _committed(self, there: Snapshot, change: Change) -> Pushed:
         repository, options = self.repository, self.options
@@ -138,6 +143,7 @@ class _Push:
         Raises:
             PublishError: there is another commit in its place, or nobody can know.
         """
+        repository = self.repository
         if not (failure.undecided or failure.conflict):
             return None
         if self.options.create_pr:
@@ -147,12 +153,12 @@ class _Push:
             if failure.undecided:  # a second one would be a second pull request, should the first one come late
                 raise self._unknown(failure)
             return None
-        now = self._found(self.options.revision, f"{failure}; finding out whether it was made")
-        self.repository.in_doubt = False
+        now = _found(repository, self.options.revision, f"{failure}; finding out whether it was made")
+        repository.in_doubt = False
         if _holds(now, self.publication, change):
-            return self._pushed(now.commit, self.repository.url("commit", now.commit), change)
+            return self._pushed(now.commit, repository.url("commit", now.commit), change)
         if now.commit != before.commit:
-            raise self.repository.error(Failure("committing", 412))
+            raise repository.error(Failure("committing", 412))
         return None
 
     def _unknown(self, failure: Failure) -> PublishError:
@@ -173,7 +179,29 @@ class _Push:
     def _pushed(self, commit: str, url: str | None = None, change: Change = UNCHANGED) -> Pushed:
         files = tuple(file.path for file in self.publication)
         added = tuple(file.path for file in change.added)
-        return Pushed(self.repository.id, url, commit, files, added, change.deleted)
+        return Pushed(
+            self.repository.id, url, commit, self.repository.url("commit", commit), files, added, change.deleted
+        )
+
+
+def _opened(repository: Repository, private: bool | None) -> Snapshot:
+    there = repository.find(MAIN)
+    if there is None:
+        repository.create(private)
+        there = _found(repository, MAIN)
+    if private and not there.private:
+        raise InputError(
+            f"{repository.id} is public, and a private repository is asked for; make it private in its settings, or "
+            "leave out `private`"
+        )
+    return there
+
+
+def _found(repository: Repository, revision: str, doing: str = "looking at what is there") -> Snapshot:
+    found = repository.find(revision, doing)
+    if found is None:
+        raise repository.error(Failure(doing, 404))
+    return found
 
 
 def _holds(there: Snapshot, publication: Publication, change: Change) -> bool:

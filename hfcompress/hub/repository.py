@@ -216,6 +216,15 @@ class Repository:
         raise AssertionError("the last try returns or raises")
 
 
+def full_name(repo_id: str, progress: Progress) -> str:
+    """`namespace/name`; the Hub is asked only where the namespace is not said.
+
+    Raises:
+        InputError, PublishError: as `Repository`.
+    """
+    return Repository(repo_id, progress).id
+
+
 def check_ready(repo_id: str) -> None:
     """What can be known before the Hub is asked.
 

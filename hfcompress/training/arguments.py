@@ -13,6 +13,7 @@ from transformers.training_args import OptimizerNames
 
 from hfcompress.errors import InputError
 from hfcompress.recipe.objectives import DistillationObjectives
+from hfcompress.training.publishing import check_hub_arguments
 
 #: What a model without a teacher learns from.
 LABELS_ONLY = DistillationObjectives(kl_weight=0, label_weight=1)
@@ -105,6 +106,7 @@ class DistillationArguments(TrainingArguments):  # type: ignore[misc]  # Transfo
         return torch.device("cpu") if device.type == "cpu" else device
 
     def _check_inherited(self) -> None:
+        check_hub_arguments(self)
         if self.remove_unused_columns:
             raise InputError(
                 "remove_unused_columns=True would take from the batch what only the teacher reads; leave it False "

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
-from transformers import PreTrainedModel, Trainer
+from transformers import PreTrainedModel
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, has_length
 
 from hfcompress.errors import InputError, TrainingDivergedError
@@ -29,6 +29,7 @@ from hfcompress.training.divergence import (
     rows_named,
 )
 from hfcompress.training.parts import RunningParts
+from hfcompress.training.publishing import PublishingTrainer
 from hfcompress.training.sampler import LengthGroupedSampler, ShuffledSampler, column_lengths
 from hfcompress.training.teachers import Teacher, Teachers
 
@@ -38,7 +39,7 @@ _PROJECTIONS = "distillation_projections"
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class DistillationTrainer(Trainer):  # type: ignore[misc]  # Transformers is untyped
+class DistillationTrainer(PublishingTrainer):
     """A `Trainer` that also pulls a student towards a teacher; without a teacher, plain fine-tuning.
 
     For every head in `hfcompress.training.heads`. A batch holds the union of what student and teacher take, the labels,

@@ -19,6 +19,7 @@ from typing import Any
 from hfcompress.errors import HfcompressError
 from hfcompress.hub.publication import Publication, PublishedFile
 from hfcompress.hub.push import PushOptions, push
+from tests.hub import standins
 
 waited: list[float] = []
 said: list[str] = []
@@ -68,8 +69,10 @@ def push_offline(**arguments: Any) -> dict[str, Any]:
 
 def main(commands: dict[str, Callable[..., dict[str, Any]]]) -> None:
     """Answer until there is nothing more to read."""
+    standins.install()
     time.sleep = waited.append
-    logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    logging.getLogger("huggingface_hub").setLevel(logging.DEBUG)
     answers, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         asked = json.loads(line)

@@ -86,6 +86,7 @@ class HubServer:
         self.store = Store()
         self.requests: list[Request] = []
         self.faults: dict[str, Fault] = {}
+        self.page = 1000  # entries of a tree in one answer
         self._lock = threading.RLock()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
@@ -108,6 +109,7 @@ class HubServer:
         self.store = Store()
         self.requests.clear()
         self.faults.clear()
+        self.page = 1000
 
     def names(self) -> list[str]:
         """The requests so far, by name."""
@@ -152,7 +154,7 @@ class HubServer:
     def tree(self, parts: list[str], query: dict[str, str], _body: bytes) -> Any:
         _, commit = self._commit(parts[0], unquote(parts[1]))
         entries = [_entry(path, blob) for path, blob in sorted(commit.tree.items())]
-        start, page = int(query.get("cursor", 0)), 4  # so that every test reads several pages
+        start, page = int(query.get("cursor", 0)), self.page
         if start + page >= len(entries):
             return entries[start:]
         following = f"{self.url}/api/models/{parts[0]}/tree/{parts[1]}?recursive=True&cursor={start + page}"

@@ -122,7 +122,9 @@ def test_a_gitignore_in_the_repository_leaves_nothing_out(hub: HubServer, client
 
 def test_many_files_are_one_commit(hub: HubServer, client: Ask, tmp_path: Path) -> None:
     many = write(tmp_path / "many", {f"part-{number}.txt": b"%d" % number for number in range(300)})
+    hub.page = 70
     client("push", folder=many, repo_id=NAME, title="many")
+    assert client("push", folder=many, repo_id=NAME, title="many")["url"] is None
     assert len(hub.store.repositories[NAME].files()) == 301
     assert hub.names().count("commit") == 1
 
@@ -133,7 +135,7 @@ def test_a_private_repository_is_created_so_and_a_public_one_refused(hub: HubSer
     hub.store.make("tester/public")
     refused = client("push", folder=first, repo_id="tester/public", title="one", private=True)
     assert (refused["kind"], refused["exit_code"]) == ("InputError", 2)
-    assert "is public, and --private asks for a private repository" in refused["error"]
+    assert "is public, and a private repository is asked for" in refused["error"]
     assert hub.store.repositories["tester/public"].files() == {}
 
 
@@ -177,7 +179,6 @@ REFUSALS: dict[str, Row] = {
 BREAKS: dict[str, Callable[[], Fault]] = {
     "429": lambda: Fault(status=429, headers={"Retry-After": "7"}),
     "503": lambda: Fault(status=503),
-    "dropped at once": lambda: Fault(drop_after=0),
     "dropped in the middle": lambda: Fault(drop_after=1000),
     "no answer although it was done": lambda: Fault(lost_reply=True),
     "an answer that makes no sense": lambda: Fault(reply=b"<html>502 Bad Gateway</html>"),

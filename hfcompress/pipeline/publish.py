@@ -1,0 +1,86 @@
+"""A run folder to the Hub: what of it, as what repository, and the push."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hfcompress.errors import InputError
+from hfcompress.hub.publication import Publication
+from hfcompress.hub.push import Pushed, PushOptions, push
+from hfcompress.hub.repository import full_name
+from hfcompress.pipeline.folder import RunFolder
+from hfcompress.progress import SILENT, Progress
+from hfcompress.recipe.loader import load_recipe
+from hfcompress.recipe.publish import PublishConfig
+
+
+def publish_run(run: Path, target: PublishConfig, progress: Progress = SILENT) -> Pushed:
+    """Publish what was made in a run and passed its gates; repeating it changes nothing.
+
+    Args:
+        run: the run folder, which no other process may change meanwhile.
+        target: where to, and what.
+        progress: hears of every further try.
+
+    Raises:
+        InputError: the folder holds no finished run, nothing of it may be published, it holds what must not leave this
+            machine, or there is no token.
+        PublishError: the Hub did not take it.
+    """
+    options = PushOptions(target.private, target.create_pr, target.revision)
+    named = target.model_copy(update={"repo_id": full_name(target.repo_id, progress)})
+    check_finished(run)
+    with RunFolder(run).locked():
+        return push(publication_of(run, named), named.repo_id, options, progress)
+
+
+def publication_of(run: Path, target: PublishConfig) -> Publication:
+    """The repository that a run would be. Asks nobody.
+
+    Raises:
+        InputError: the folder holds no finished run, or nothing of it may be published.
+    """
+    from hfcompress.hub.choice import default_choice  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    from hfcompress.hub.layout import RunFacts, layout  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
+    check_finished(run)
+    facts = RunFacts.read(run)
+    # Without its namespace a repository is not known yet, and a card says so.
+    repo_id = target.repo_id if "/" in target.repo_id else None
+    publication: Publication = layout(facts, target.artifacts or default_choice(facts.results), repo_id)
+    return publication
+
+
+def preview(run: Path, target: PublishConfig) -> Publication:
+    """What `publish_run` would send, looked through as it would be.
+
+    Raises:
+        InputError: as `publish_run`.
+    """
+    from hfcompress.hub.scan import scan  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
+    publication = publication_of(run, target)
+    scan(publication)
+    return publication
+
+
+def target_of(run: Path) -> PublishConfig | None:
+    """Where the recipe of a run says that it is to be published.
+
+    Raises:
+        InputError: the folder holds no run.
+    """
+    check_finished(run)
+    return load_recipe(RunFolder(run).recipe).publish
+
+
+def check_finished(run: Path) -> None:
+    """Refuse a folder without results.
+
+    Raises:
+        InputError: what it lacks.
+    """
+    folder = RunFolder(run)
+    lacking = next((path for path in (folder.results, folder.recipe) if not path.is_file()), None)
+    if lacking is not None:
+        raise InputError(f"{run} holds no finished run: {lacking.name} is missing; run the recipe first")
