@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,10 @@ from hfcompress.recipe.recipe import Recipe
 from hfcompress.recipe.yaml_text import write_yaml
 from hfcompress.results import ArtifactResult, Results, read_results
 
-README, MANIFEST, RESULTS, RECIPE, PLOT = "README.md", "manifest.json", "results.json", "recipe.yaml", "pareto.png"
+README, MANIFEST, RESULTS, RECIPE, PLOT, REPORT = (
+    *("README.md", "manifest.json", "results.json"),
+    *("recipe.yaml", "pareto.png", "report.html"),
+)
 
 
 @dataclass(frozen=True)
@@ -49,16 +52,18 @@ class RunFacts:
         return cls(root, read_results(root / RESULTS), load_recipe(root / RECIPE))
 
 
-def layout(
-    run: RunFacts, chosen: Sequence[str], repo_id: str | None, extra: Sequence[PublishedFile] = ()
-) -> Publication:
+#: Makes report.html of results and recipe as they are published.
+Report = Callable[[Results, str], bytes]
+
+
+def layout(run: RunFacts, chosen: Sequence[str], repo_id: str | None, report: Report | None = None) -> Publication:
     """What a repository is to hold, README.md and manifest.json included. Equal runs give equal bytes.
 
     Args:
         run: the run.
         chosen: artifacts, by preference: see `places.place`.
         repo_id: where it will be, for the card; None: not known yet.
-        extra: further files, such as report.html.
+        report: makes report.html; None: there is none.
 
     Raises:
         InputError: an artifact was not made, must not be published, or is not as it was written; or nothing is chosen.
@@ -73,11 +78,12 @@ def layout(
     placed = _placed(run, chosen)
     results = _published_results(run.results, placed)
     files, entries = _artifact_files(run.root, placed)
+    recipe = _recipe(run.recipe)
     documents = [
         PublishedFile(RESULTS, _json(results.model_dump(mode="json", by_alias=True))),
-        PublishedFile(RECIPE, _recipe(run.recipe).encode()),
+        PublishedFile(RECIPE, recipe.encode()),
         *([PublishedFile(PLOT, run.root / PLOT)] if (run.root / PLOT).is_file() else []),
-        *extra,
+        *([] if report is None else [PublishedFile(REPORT, report(results, recipe))]),
     ]
     facts = CardFacts(
         results=results,

@@ -10,6 +10,7 @@ from hfcompress.hub.difference import UNCHANGED, Change, Snapshot, difference
 from hfcompress.hub.failures import Failure, masked_retries
 from hfcompress.hub.publication import Publication
 from hfcompress.hub.repository import MAIN, WAITS_S, Repository
+from hfcompress.hub.scan import scan
 from hfcompress.progress import SILENT, Progress
 
 
@@ -71,8 +72,6 @@ def push(
             for, or something in the publication that must not leave this machine.
         PublishError: the Hub did not take it; what is here is untouched, and the message says what is there.
     """
-    from hfcompress.hub.scan import scan  # type: ignore[import-not-found, import-untyped, unused-ignore]
-
     if options.create_pr and options.revision != MAIN:
         raise InputError(f"a pull request is against {MAIN}; leave out --create-pr or --revision {options.revision}")
     scan(publication)

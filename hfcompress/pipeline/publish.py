@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from hfcompress.errors import InputError
+from hfcompress.hub.choice import default_choice
+from hfcompress.hub.layout import RunFacts, layout
 from hfcompress.hub.publication import Publication
 from hfcompress.hub.push import Pushed, PushOptions, push
 from hfcompress.hub.repository import full_name
+from hfcompress.hub.scan import scan
+from hfcompress.pipeline.evidence import gather_evidence
 from hfcompress.pipeline.folder import RunFolder
 from hfcompress.progress import SILENT, Progress
 from hfcompress.recipe.loader import load_recipe
 from hfcompress.recipe.publish import PublishConfig
+from hfcompress.report.html import publishable_report
+from hfcompress.results import Results
 
 
 def publish_run(run: Path, target: PublishConfig, progress: Progress = SILENT) -> Pushed:
@@ -40,15 +46,16 @@ def publication_of(run: Path, target: PublishConfig) -> Publication:
     Raises:
         InputError: the folder holds no finished run, or nothing of it may be published.
     """
-    from hfcompress.hub.choice import default_choice  # type: ignore[import-not-found, import-untyped, unused-ignore]
-    from hfcompress.hub.layout import RunFacts, layout  # type: ignore[import-not-found, import-untyped, unused-ignore]
-
     check_finished(run)
     facts = RunFacts.read(run)
     # Without its namespace a repository is not known yet, and a card says so.
     repo_id = target.repo_id if "/" in target.repo_id else None
-    publication: Publication = layout(facts, target.artifacts or default_choice(facts.results), repo_id)
-    return publication
+    evidence = gather_evidence(RunFolder(run), facts.results)
+
+    def report(results: Results, recipe: str) -> bytes:
+        return publishable_report(results, evidence, recipe, examples=target.examples)
+
+    return layout(facts, target.artifacts or default_choice(facts.results), repo_id, report)
 
 
 def preview(run: Path, target: PublishConfig) -> Publication:
@@ -57,8 +64,6 @@ def preview(run: Path, target: PublishConfig) -> Publication:
     Raises:
         InputError: as `publish_run`.
     """
-    from hfcompress.hub.scan import scan  # type: ignore[import-not-found, import-untyped, unused-ignore]
-
     publication = publication_of(run, target)
     scan(publication)
     return publication
