@@ -45,13 +45,13 @@ def missing_from_results(results: Mapping[str, Any] | None, parents: Iterable[Ma
 
 
 def _missing_models(models: list[Mapping[str, Any]], parents: set[str]) -> list[str]:
-    """A model of the Hub is known by its commit; a local folder by its digest, which a manifest names."""
+    """A model of the Hub is known by its commit; a local folder by its digest, here or where an artifact names it."""
     if not models:
         return ["the base model and its revision (results.json: models)"]
     return [
-        f"the revision of {model.get('id')} (results.json: models)"
+        f"the {'digest' if model.get('local') else 'revision'} of {model.get('id')} (results.json: models)"
         for model in models
-        if not model.get("revision") and not (model.get("local") and model.get("name") in parents)
+        if not (model.get("digest") or model.get("revision") or (model.get("local") and model.get("name") in parents))
     ]
 
 

@@ -122,7 +122,7 @@ class PublishingTrainer(Trainer):  # type: ignore[misc]  # Transformers is untyp
         return pushing.result() if blocking else pushing
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        """`every_save`: the model as it is now, while training goes on. Trainer's own would push all of `output_dir`."""
+        """`every_save`: the model as it is now, while training goes on. Trainer's own pushes all of `output_dir`."""
         if self.args.hub_strategy == HubStrategy.END:
             return
         last = self.push_in_progress if self.is_world_process_zero() else None

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,14 @@ def push_offline(**arguments: Any) -> dict[str, Any]:
         constants.HF_HUB_OFFLINE = False
 
 
+def with_trainers(name: str, **arguments: Any) -> dict[str, Any]:
+    """A command of `trainer_client`."""
+    from tests.hub import trainer_client
+
+    answer: dict[str, Any] = getattr(trainer_client, name)(**arguments)
+    return answer
+
+
 def main(commands: dict[str, Callable[..., dict[str, Any]]]) -> None:
     """Answer until there is nothing more to read."""
     standins.install()
@@ -89,4 +98,12 @@ def main(commands: dict[str, Callable[..., dict[str, Any]]]) -> None:
 
 
 if __name__ == "__main__":
-    main({"push": push_folder, "push_without_token": push_without_token, "push_offline": push_offline})
+    main(
+        {
+            "push": push_folder,
+            "push_without_token": push_without_token,
+            "push_offline": push_offline,
+            "train": partial(with_trainers, "train"),
+            "save": partial(with_trainers, "save"),
+        }
+    )

@@ -43,6 +43,9 @@ def test_the_defaults_are_the_documented_ones(tmp_path: Path) -> None:
             {"relations": {}, "gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": True}},
             "use_reentrant=True",
         ),
+        ({"hub_token": "not a token but a secret"}, "hub_token would be written in clear"),
+        ({"push_to_hub": True, "hub_strategy": "checkpoint"}, "hub_strategy=checkpoint uploads the state of the opt"),
+        ({"push_to_hub": True, "hub_strategy": "all_checkpoints"}, "hub_strategy=all_checkpoints uploads"),
     ],
 )
 def test_what_cannot_work_is_refused_with_the_value(tmp_path: Path, values: dict[str, Any], message: str) -> None:
