@@ -30,8 +30,9 @@ DIGITS = {"path": ".demo/digits", "columns": {"image": "image", "label": "label"
 BATCH = 32
 #: Training of a digits model from random weights.
 FROM_NOTHING = {"num_train_epochs": 40, "learning_rate": 1e-3, "per_device_train_batch_size": BATCH, "warmup_steps": 50}
-#: Training for INT8, of a model that is trained already.
-FOR_INT8 = {"num_train_epochs": 1, "learning_rate": 2e-5, "per_device_train_batch_size": BATCH, "warmup_steps": 10}
+#: Training for INT8, of a model that is trained already. At 2e-5 the teacher lost 0.6 points on validation that static
+#: INT8 does not lose, at 5e-6 none.
+FOR_INT8 = {"num_train_epochs": 1, "learning_rate": 5e-6, "per_device_train_batch_size": BATCH, "warmup_steps": 10}
 FOR_INT8_DIGITS = {**FOR_INT8, "num_train_epochs": 5, "learning_rate": 1e-4}
 
 MODELS: dict[str, dict[str, Any]] = {

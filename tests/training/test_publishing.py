@@ -114,7 +114,9 @@ def test_every_save_is_pushed_and_one_that_fails_does_not_end_the_training(
     assert [title for title, _ in hub.pushed] == [f"Training in progress, step {step}" for step in (1, 2, 3)]
     weights = [files["model.safetensors"] for _, files in hub.pushed]
     assert len(set(weights)) == 3
-    assert all(set(files) == MODEL | DOCUMENTS | {"fake_quant.json", "fake_quant.safetensors"} for _, files in hub.pushed)
+    assert all(
+        set(files) == MODEL | DOCUMENTS | {"fake_quant.json", "fake_quant.safetensors"} for _, files in hub.pushed
+    )
     hub.refuse = True
     made = trainer(model=tiny_bert(), push_to_hub=True, hub_always_push=True, **saving)
     made.train()
