@@ -34,6 +34,9 @@ def push(
     artifact: Annotated[
         list[str], typer.Option("--artifact", help="What to publish, the root first; default: what passed its gates.")
     ] = [],  # noqa: B006 - typer copies it
+    sign: Annotated[
+        Path | None, typer.Option(metavar="KEY.pem", help="Sign what is published, in the format of model-signing.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the files, their sizes and the card.")] = False,
     format_: Format = OutputFormat.human,
     debug: Debug = False,
@@ -47,7 +50,7 @@ def push(
         show_publication(preview(run, target), target, format_)
         return
     with Session(format_.value) as session:
-        pushed = publish_run(run, target, session.progress)
+        pushed = publish_run(run, target, session.progress, sign)
     show_pushed(pushed, format_)
 
 

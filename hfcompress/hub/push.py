@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
 from hfcompress.errors import InputError, PublishError
 from hfcompress.hub.difference import UNCHANGED, Change, Snapshot, difference
@@ -11,6 +12,7 @@ from hfcompress.hub.failures import Failure, masked_retries
 from hfcompress.hub.publication import Publication
 from hfcompress.hub.repository import MAIN, WAITS_S, Repository
 from hfcompress.hub.scan import scan
+from hfcompress.hub.sign import SIGNATURE, public_key_of, signed
 from hfcompress.progress import SILENT, Progress
 
 
@@ -22,11 +24,13 @@ class PushOptions:
         private: create a private repository, and refuse one that is public; None: as the namespace has it.
         create_pr: propose the commit in a pull request.
         revision: the branch, which is created when it is not there.
+        sign: a private key, PEM: the repository gets a signature of it.
     """
 
     private: bool | None = None
     create_pr: bool = False
     revision: str = MAIN
+    sign: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ def push(
     if options.create_pr and options.revision != MAIN:
         raise InputError(f"a pull request is against {MAIN}; leave out --create-pr or --revision {options.revision}")
     scan(publication)
+    if options.sign is not None:
+        public_key_of(options.sign)  # before the Hub is asked
     with masked_retries():
         return _Push(publication, Repository(repo_id, progress), options).run()
 
@@ -101,6 +107,9 @@ class _Push:
 
     def run(self) -> Pushed:
         there = self._open()
+        if self.options.sign is not None:
+            existing = self.repository.read(SIGNATURE, there) if SIGNATURE in there.files else None
+            self.publication = signed(self.publication, self.options.sign, existing)
         change = difference(self.publication, there, self.repository.published(there))
         if not change:
             return self._pushed(there.commit)

@@ -15,6 +15,7 @@ from hfcompress.errors import InputError, PublishError
 from hfcompress.hub.difference import Change, RemoteFile, Snapshot
 from hfcompress.hub.failures import Failure, failure_of
 from hfcompress.hub.publication import PublishedFile, RepositoryManifest
+from hfcompress.hub.sign import SIGNATURE
 from hfcompress.progress import Progress
 from hfcompress.recipe.publish import repo_id_fault
 
@@ -111,19 +112,23 @@ class Repository:
         if listed is None or listed.size > _LARGEST_MANIFEST:
             return frozenset()
 
-        def read() -> bytes:
-            with tempfile.TemporaryDirectory() as cache:
-                path = self._api.hf_hub_download(self.id, MANIFEST, revision=there.commit, cache_dir=cache)
-                content = Path(path).read_bytes()
-            if not listed.holds(PublishedFile(MANIFEST, content)):
-                raise ValueError(f"{MANIFEST} came otherwise than the Hub lists it")
-            return content
-
-        text = self._ask(f"reading {MANIFEST}", read)
         try:
-            return frozenset(RepositoryManifest.model_validate_json(text).files)
+            return frozenset({*RepositoryManifest.model_validate_json(self.read(MANIFEST, there)).files, SIGNATURE})
         except ValidationError:  # somebody else's
             return frozenset()
+
+    def read(self, path: str, there: Snapshot) -> bytes:
+        """A small file of what is there."""
+
+        def read() -> bytes:
+            with tempfile.TemporaryDirectory() as cache:
+                found = self._api.hf_hub_download(self.id, path, revision=there.commit, cache_dir=cache)
+                content = Path(found).read_bytes()
+            if not there.files[path].holds(PublishedFile(path, content)):
+                raise ValueError(f"{path} came otherwise than the Hub lists it")
+            return content
+
+        return self._ask(f"reading {path}", read)
 
     def upload(self, change: Change, revision: str, *, create_pr: bool) -> list[Operation]:
         """Bring large files to where a commit can name them; until then they are nobody's.

@@ -42,15 +42,55 @@ def sign(publication: Publication, key: Path) -> PublishedFile:
     try:
         config = signing.Config().use_elliptic_key_signer(private_key=key)
     except (OSError, TypeError, ValueError, AttributeError) as error:  # the last: a key of another kind, such as RSA
-        raise InputError(
-            f"{key} is no private key that can sign: {error}; give one on an elliptic curve, PEM, without a password: "
-            "openssl ecparam -name prime256v1 -genkey -noout -out KEY.pem"
-        ) from None
+        raise _unusable(key, error) from None
     with tempfile.TemporaryDirectory() as temporary:
         folder, signature = Path(temporary) / "model", Path(temporary) / SIGNATURE
         _lay_out(publication, folder)
         config.set_hashing_config(_hashing()).sign(folder, signature)
         return PublishedFile(SIGNATURE, signature.read_bytes())
+
+
+def signed(publication: Publication, key: Path, existing: bytes | None = None) -> Publication:
+    """A publication with its signature: the existing one, where it is that of this key over these files.
+
+    Raises:
+        ExtraError, InputError: as `sign`.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        public_key = Path(temporary) / "PUB.pem"
+        public_key.write_bytes(public_key_of(key))
+        kept = existing is not None and is_signed_by(publication, existing, public_key)
+    file = PublishedFile(SIGNATURE, existing) if kept and existing is not None else sign(publication, key)
+    return Publication(publication.title, tuple(sorted((*publication, file), key=lambda each: each.path)))
+
+
+def public_key_of(key: Path) -> bytes:
+    """The public key of a private one, PEM.
+
+    Raises:
+        ExtraError: the extra `sign` is not installed.
+        InputError: the key cannot be used.
+    """
+    require("sign", "signing")
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+    try:
+        private = serialization.load_pem_private_key(key.read_bytes(), password=None)
+    except (OSError, TypeError, ValueError) as error:
+        raise _unusable(key, error) from None
+    if not isinstance(private, EllipticCurvePrivateKey):
+        raise _unusable(key, "it is of another kind")
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    pem: bytes = private.public_key().public_bytes(serialization.Encoding.PEM, form)
+    return pem
+
+
+def _unusable(key: Path, why: object) -> InputError:
+    return InputError(
+        f"{key} is no private key that can sign: {why}; give one on an elliptic curve, PEM, without a password: "
+        "openssl ecparam -name prime256v1 -genkey -noout -out KEY.pem"
+    )
 
 
 def signature_fault(folder: Path, public_key: Path) -> str | None:

@@ -20,20 +20,21 @@ from hfcompress.report.html import publishable_report
 from hfcompress.results import Results
 
 
-def publish_run(run: Path, target: PublishConfig, progress: Progress = SILENT) -> Pushed:
+def publish_run(run: Path, target: PublishConfig, progress: Progress = SILENT, sign: Path | None = None) -> Pushed:
     """Publish what was made in a run and passed its gates; repeating it changes nothing.
 
     Args:
         run: the run folder, which no other process may change meanwhile.
         target: where to, and what.
         progress: hears of every further try.
+        sign: a private key, PEM: the repository gets a signature of it.
 
     Raises:
         InputError: the folder holds no finished run, nothing of it may be published, it holds what must not leave this
             machine, or there is no token.
         PublishError: the Hub did not take it.
     """
-    options = PushOptions(target.private, target.create_pr, target.revision)
+    options = PushOptions(target.private, target.create_pr, target.revision, sign)
     named = target.model_copy(update={"repo_id": full_name(target.repo_id, progress)})
     check_finished(run)
     with RunFolder(run).locked():

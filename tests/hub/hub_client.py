@@ -20,7 +20,6 @@ from typing import Any
 from hfcompress.errors import HfcompressError
 from hfcompress.hub.publication import Publication, PublishedFile
 from hfcompress.hub.push import PushOptions, push
-from tests.hub import standins
 
 waited: list[float] = []
 said: list[str] = []
@@ -44,7 +43,9 @@ def publication_of(folder: Path, title: str) -> Publication:
 
 def push_folder(folder: str, repo_id: str, title: str, **options: Any) -> dict[str, Any]:
     """`hfcompress.hub.push.push` of a folder."""
-    pushed = push(publication_of(Path(folder), title), repo_id, PushOptions(**options), Said())
+    key = options.pop("sign", None)
+    asked = PushOptions(**options, sign=None if key is None else Path(key))
+    pushed = push(publication_of(Path(folder), title), repo_id, asked, Said())
     return {name: getattr(pushed, name) for name in ("repo_id", "url", "commit", "files", "added", "deleted")}
 
 
@@ -78,7 +79,6 @@ def with_trainers(name: str, **arguments: Any) -> dict[str, Any]:
 
 def main(commands: dict[str, Callable[..., dict[str, Any]]]) -> None:
     """Answer until there is nothing more to read."""
-    standins.install()
     time.sleep = waited.append
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     logging.getLogger("huggingface_hub").setLevel(logging.DEBUG)

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from hfcompress.hub.sign import signature_fault
 from tests.hub.conftest import Ask
 from tests.hub.server import TOKEN, Fault, HubServer
+from tests.hub.test_sign import make_key
 
 NAME = "tester/student"
 CARD = b"---\nlicense: mit\n---\n# A student\n"
@@ -85,6 +87,38 @@ def test_a_push_makes_one_commit_and_another_one_none(hub: HubServer, client: As
     assert again["commit"] == pushed["commit"]
     assert repository.titles() == ["a student"]
     assert set(hub.names()) == {"info", "tree", "resolve"}
+
+
+def test_a_signature_comes_with_the_files_stays_while_it_holds_and_goes_when_nobody_signs(
+    hub: HubServer, client: Ask, first: str, second: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("model_signing", reason="the extra `sign` is not installed")
+    private, public = make_key(tmp_path, "ours")
+    asked = {"repo_id": NAME, "sign": str(private)}
+    assert client("push", folder=first, title="one", **asked)["url"] is not None
+    repository = hub.store.repositories[NAME]
+    signature = repository.files()["model.sig"]
+    (tmp_path / "copy").mkdir()
+    for path, content in repository.files().items():
+        (tmp_path / "copy" / path).parent.mkdir(exist_ok=True)
+        (tmp_path / "copy" / path).write_bytes(content)
+    assert signature_fault(tmp_path / "copy", public) is None
+    assert client("push", folder=first, title="again", **asked)["url"] is None
+    assert client("push", folder=second, title="two", **asked)["url"] is not None
+    assert repository.files()["model.sig"] != signature
+    assert client("push", folder=second, repo_id=NAME, title="three")["deleted"] == ["model.sig"]
+    assert repository.titles() == ["three", "two", "one"]
+    assert private.read_bytes() not in b"".join(repository.files().values())
+
+
+def test_a_key_that_cannot_sign_is_found_before_the_hub_is_asked(
+    hub: HubServer, client: Ask, first: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("model_signing", reason="the extra `sign` is not installed")
+    (tmp_path / "key.pem").write_text("no key")
+    answer = client("push", folder=first, repo_id=NAME, title="one", sign=str(tmp_path / "key.pem"))
+    assert "key.pem is no private key that can sign" in answer["error"]
+    assert hub.names() == []
 
 
 def test_a_second_version_sends_what_differs_and_deletes_what_is_published_no_more(
