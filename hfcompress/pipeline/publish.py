@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hfcompress.artifact import digest_of, read_manifest
 from hfcompress.errors import InputError
 from hfcompress.hub.publication import Publication
 from hfcompress.hub.push import Pushed, PushOptions, push
@@ -12,6 +13,7 @@ from hfcompress.pipeline.folder import RunFolder
 from hfcompress.progress import SILENT, Progress
 from hfcompress.recipe.loader import load_recipe
 from hfcompress.recipe.publish import PublishConfig
+from hfcompress.results import Results
 
 
 def publish_run(run: Path, target: PublishConfig, progress: Progress = SILENT) -> Pushed:
@@ -40,15 +42,27 @@ def publication_of(run: Path, target: PublishConfig) -> Publication:
     Raises:
         InputError: the folder holds no finished run, or nothing of it may be published.
     """
+    # What of a run is worth publishing, and where each file goes.
     from hfcompress.hub.choice import default_choice  # type: ignore[import-not-found, import-untyped, unused-ignore]
     from hfcompress.hub.layout import RunFacts, layout  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     check_finished(run)
     facts = RunFacts.read(run)
+    chosen = target.artifacts or default_choice(facts.results)
+    for name in chosen:
+        _check_measured(run, facts.results, name)
     # Without its namespace a repository is not known yet, and a card says so.
-    repo_id = target.repo_id if "/" in target.repo_id else None
-    publication: Publication = layout(facts, target.artifacts or default_choice(facts.results), repo_id)
+    publication: Publication = layout(facts, chosen, target.repo_id if "/" in target.repo_id else None)
     return publication
+
+
+def _check_measured(run: Path, results: Results, name: str) -> None:
+    """A run that was stopped may have made an artifact again, of which the results say nothing yet."""
+    manifest = read_manifest(RunFolder(run).artifact(name))
+    if manifest is not None and digest_of(manifest.files) != results.artifact(name).digest:
+        raise InputError(
+            f"{name} in {run} is not the one that was measured; run the recipe again, which measures what has changed"
+        )
 
 
 def preview(run: Path, target: PublishConfig) -> Publication:
