@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,12 +96,10 @@ _EXAMPLES = {
 def show_pushed(pushed: Pushed, format_: OutputFormat) -> None:
     """What was done."""
     if format_ is OutputFormat.json:
-        from dataclasses import asdict
-
         typer.echo(json.dumps({"event": "pushed", **asdict(pushed)}))
     elif format_ is OutputFormat.human:
         if pushed.url is None:
-            typer.echo(f"nothing to push: {pushed.repo_id} holds these {len(pushed.files)} files already")
+            typer.echo(f"nothing to push: these {len(pushed.files)} files are there already: {pushed.commit_url}")
         else:
             gone = f", {len(pushed.deleted)} deleted" if pushed.deleted else ""
             typer.echo(f"pushed: {len(pushed.added)} of {len(pushed.files)} files are new{gone}: {pushed.url}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hfcompress.artifact import digest_of, read_manifest
 from hfcompress.errors import InputError
 from hfcompress.hub.choice import default_choice
 from hfcompress.hub.layout import RunFacts, layout
@@ -49,6 +50,9 @@ def publication_of(run: Path, target: PublishConfig) -> Publication:
     """
     check_finished(run)
     facts = RunFacts.read(run)
+    chosen = target.artifacts or default_choice(facts.results)
+    for name in chosen:
+        _check_measured(run, facts.results, name)
     # Without its namespace a repository is not known yet, and a card says so.
     repo_id = target.repo_id if "/" in target.repo_id else None
     evidence = gather_evidence(RunFolder(run), facts.results)
@@ -56,7 +60,16 @@ def publication_of(run: Path, target: PublishConfig) -> Publication:
     def report(results: Results, recipe: str) -> bytes:
         return publishable_report(results, evidence, recipe, examples=target.examples)
 
-    return layout(facts, target.artifacts or default_choice(facts.results), repo_id, report)
+    return layout(facts, chosen, repo_id, report)
+
+
+def _check_measured(run: Path, results: Results, name: str) -> None:
+    """A run that was stopped may have made an artifact again, of which the results say nothing yet."""
+    manifest = read_manifest(RunFolder(run).artifact(name))
+    if manifest is not None and digest_of(manifest.files) != results.artifact(name).digest:
+        raise InputError(
+            f"{name} in {run} is not the one that was measured; run the recipe again, which measures what has changed"
+        )
 
 
 def preview(run: Path, target: PublishConfig) -> Publication:

@@ -6,13 +6,14 @@ answered.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,21 @@ def push_offline(**arguments: Any) -> dict[str, Any]:
         constants.HF_HUB_OFFLINE = False
 
 
+def command_line(*, arguments: list[str]) -> dict[str, Any]:
+    """A command as a user types it."""
+    from hfcompress.cli import main as hfcompress
+
+    sys.argv = ["hfcompress", *arguments]
+    out, err = io.StringIO(), io.StringIO()
+    code: Any = 0
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            hfcompress()
+        except SystemExit as ended:
+            code = ended.code or 0
+    return {"code": code, "out": out.getvalue(), "err": err.getvalue(), "imports": sorted({"torch"} & set(sys.modules))}
+
+
 def with_trainers(name: str, **arguments: Any) -> dict[str, Any]:
     """A command of `trainer_client`."""
     from tests.hub import trainer_client
@@ -103,6 +119,7 @@ if __name__ == "__main__":
             "push": push_folder,
             "push_without_token": push_without_token,
             "push_offline": push_offline,
+            "command_line": command_line,
             "train": partial(with_trainers, "train"),
             "save": partial(with_trainers, "save"),
         }
