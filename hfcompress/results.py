@@ -262,6 +262,7 @@ class SourceModel(Record):
         id: a Hub id, or the name of a local folder.
         local: whether it was a folder.
         revision: the commit on the Hub; null for a folder, or when it is not known.
+        digest: sha256 over the paths and sha256 of its files.
         license: as the front matter of its README.md names it; null: unknown.
         license_name, license_link: what goes with the license `other`.
         languages: codes, from the same place.
@@ -272,6 +273,7 @@ class SourceModel(Record):
     id: str
     local: bool
     revision: str | None = None
+    digest: str | None = None
     license: str | None = None
     license_name: str | None = None
     license_link: str | None = None

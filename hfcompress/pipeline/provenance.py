@@ -21,10 +21,10 @@ def source_models(plan: Plan) -> tuple[SourceModel, ...]:
     taken = [model for stage in plan.recipe.stages for model in inputs_of(plan.recipe, stage).models]
     named = {SOURCE: plan.recipe.model, **{model_name(ref): ref for ref in taken if isinstance(ref, ModelRef)}}
     folders = {SOURCE: plan.source.path, **{name: artifact.path for name, artifact in plan.outside.items()}}
-    return tuple(_source_model(name, ref, folders[name]) for name, ref in named.items())
+    return tuple(_source_model(name, ref, folders[name], plan.digests[name]) for name, ref in named.items())
 
 
-def _source_model(name: str, ref: ModelRef, folder: Path) -> SourceModel:
+def _source_model(name: str, ref: ModelRef, folder: Path, digest: str) -> SourceModel:
     local = Path(ref.id).expanduser().is_dir()
     # The Hub's cache names the folder of a snapshot after its commit.
     commit = folder.name if not local and _COMMIT.fullmatch(folder.name) else None
@@ -33,6 +33,7 @@ def _source_model(name: str, ref: ModelRef, folder: Path) -> SourceModel:
         id=published_name(ref.id),
         local=local,
         revision=commit or ref.revision,
+        digest=digest,
         **read_base_card(folder)._asdict(),
     )
 

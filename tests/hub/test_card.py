@@ -124,5 +124,10 @@ def test_an_unknown_license_is_said_to_be_unknown() -> None:
     assert "Languages: unknown" in card
 
 
+def test_a_report_is_linked_where_there_is_one() -> None:
+    assert "report.html" not in render_card(examples.facts())
+    assert "[report.html](report.html)" in render_card(examples.facts(beside=frozenset({"report.html"})))
+
+
 def test_there_is_no_empty_heap_of_lines() -> None:
     assert not re.search(r"\n{4,}", render_card(examples.facts()))

@@ -7,8 +7,6 @@ import sys
 import zipfile
 from pathlib import Path
 
-import pytest
-
 from hfcompress.hub.card import templates
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +22,6 @@ print(card.render_card(card_examples.facts()), end="")
 
 
 def test_a_wheel_holds_the_templates_and_renders_the_same_card(tmp_path: Path) -> None:
-    pytest.importorskip("hatchling")
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")

@@ -15,10 +15,12 @@ import pytest
 from huggingface_hub import ModelCard
 
 import hfcompress
+from hfcompress.artifact import digest_of
 from hfcompress.errors import InputError
 from hfcompress.hub.choice import default_choice
 from hfcompress.hub.layout import RunFacts, layout
 from hfcompress.hub.publication import RepositoryManifest
+from hfcompress.models.folder import files_of
 from hfcompress.recipe import parse_recipe
 from hfcompress.results import Results, read_results
 from tests.hub import run_snippets
@@ -161,6 +163,7 @@ def test_an_artifact_that_changed_since_it_was_measured_is_refused(ran: Ran, tmp
 def test_the_results_say_what_the_run_started_from(ran: Ran, encoder: Path, reviews: Path) -> None:
     (source,) = ran.results.models
     assert (source.name, source.id, source.local, source.license) == ("source", encoder.name, True, None)
+    assert source.digest == digest_of(files_of(encoder))
     data = ran.results.data
     assert data is not None
     assert (data.path, data.local, data.max_length) == (reviews.name, True, 32)
