@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from hfcompress.errors import InputError
 from hfcompress.hub.sign import SIGNATURE, is_signed_by, sign, signature_fault
 from hfcompress.hub.verify import verify
 from tests.hub.published_folders import make_repository, publication_of
+
+# Not `importorskip`: a package that is there and cannot be imported is a failure.
+pytestmark = pytest.mark.skipif(not find_spec("model_signing"), reason="the extra `sign` is not installed")
 
 
 def make_key(folder: Path, name: str, kind: str = "ec") -> tuple[Path, Path]:
