@@ -1,0 +1,95 @@
+"""What `fix_` mends: the fault is gone, no other has come, and the answers are those of ONNX Runtime before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hfcompress.onnx_graph.lint import fix_, lint
+from tests.onnx_graph.lint import test_rules as plants
+from tests.onnx_graph.lint.crafted import clean, find, insert_pair, store, stored
+
+pytestmark = pytest.mark.export
+
+
+def answers(model: Any) -> np.ndarray:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # as it is written
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    image = np.random.default_rng(1).normal(size=(5, 3, 8, 8)).astype(np.float32)
+    found: np.ndarray = session.run(None, {"image": image})[0]
+    return found
+
+
+def middle_of_uint8(model: Any) -> None:
+    """Activations, and a weight that is stored, as uint8 with zero point 128."""
+    plants.stored_as_integers(model)
+    store(model, "integers", (stored(model, "integers").astype(np.int16) + 128).astype(np.uint8))
+    store(model, "query.w_zero", np.full(16, 128, dtype=np.uint8))
+    store(model, "rows_zero", np.uint8(128))
+
+
+def rounded_twice_alike(model: Any) -> None:
+    find(model, "query").input[0] = insert_pair(model, "query", "rows_dq", "again", float(stored(model, "rows_scale")))
+
+
+EXACT = [
+    middle_of_uint8,
+    rounded_twice_alike,
+    plants.axis_that_is_not_written,
+    plants.bias_in_32_bits,
+    plants.stored_as_integers,
+]
+
+
+@pytest.mark.parametrize("plant", EXACT, ids=[plant.__name__ for plant in EXACT])
+def test_what_is_mended_answers_as_before(plant: plants.Plant) -> None:
+    import onnx
+
+    model = clean()
+    plant(model)
+    before = answers(model)
+    assert lint(model)
+    assert fix_(model) > 0
+    onnx.checker.check_model(model, full_check=True)
+    assert lint(model) == ()
+    np.testing.assert_allclose(answers(model), before, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("plant", [plants.rounded_softmax, plants.rounded_layer_norm, plants.bias_in_8_bits])
+def test_what_was_rounded_for_nothing_is_the_clean_graph_again(plant: plants.Plant) -> None:
+    model = clean()
+    plant(model)
+    assert not np.array_equal(answers(model), answers(clean()))
+    fix_(model)
+    assert lint(model) == ()
+    assert np.array_equal(answers(model), answers(clean()))
+
+
+def test_what_cannot_be_mended_stays_and_says_so() -> None:
+    model = clean()
+    plants.asymmetric(model)
+    plants.residual_in_float(model)
+    before = model.SerializeToString()
+    assert fix_(model) == 0
+    assert model.SerializeToString() == before
+    assert [finding.fixable for finding in lint(model)] == [False, False]
+
+
+def test_a_clean_graph_is_left_as_it_is() -> None:
+    model = clean()
+    assert fix_(model) == 0
+    assert model.SerializeToString() == clean().SerializeToString()
+
+
+def test_a_name_that_two_weights_share_is_mended_for_both() -> None:
+    model = clean()
+    plants.unsigned(model)
+    store(model, "rows_zero", np.uint8(128))
+    assert [finding.fixable for finding in lint(model)] == [True, True]
+    assert fix_(model) > 0
+    assert lint(model) == ()
