@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hfcompress._version import __version__
-from hfcompress.cli import benchmark, doctor, explain, init, quantize, report, run, schema, simulate, validate
+from hfcompress.cli import benchmark, doctor, explain, init, lint, quantize, report, run, schema, simulate, validate
 
 app = typer.Typer(
     name="hfcompress",
@@ -40,6 +40,7 @@ app.command("init")(init.init)
 app.command("benchmark")(benchmark.benchmark)
 app.command("quantize")(quantize.quantize)
 app.command("explain")(explain.explain)
+app.command("lint")(lint.lint)
 app.command("simulate")(simulate.simulate)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)

@@ -72,7 +72,9 @@ def clean() -> Any:
     rows = made.node("Reshape", [total, made.constant("shape", [0, CHANNELS, WIDTH])], "rows")
     turned = made.node("Transpose", [made.weight("query.w", WIDTH, WIDTH, axis=0)], "turned", perm=[1, 0])
     query = made.node("MatMul", [made.pair(rows, "rows"), turned], "query")
-    query = made.node("Add", [query, made.constant("query.b", np.ones(WIDTH, np.float32))], "query.add")
+    query = made.node(
+        "Add", [query, made.constant("query.b", np.linspace(-1, 1, WIDTH, dtype=np.float32))], "query.add"
+    )
     gains = [made.constant(name, np.ones(WIDTH, np.float32)) for name in ("gain", "shift")]
     norm = made.node("LayerNormalization", [query, *gains], "norm")
     keys = made.node("Transpose", [made.pair(norm, "keys")], "keys", perm=[0, 2, 1])

@@ -84,12 +84,3 @@ def test_a_clean_graph_is_left_as_it_is() -> None:
     model = clean()
     assert fix_(model) == 0
     assert model.SerializeToString() == clean().SerializeToString()
-
-
-def test_a_name_that_two_weights_share_is_mended_for_both() -> None:
-    model = clean()
-    plants.unsigned(model)
-    store(model, "rows_zero", np.uint8(128))
-    assert [finding.fixable for finding in lint(model)] == [True, True]
-    assert fix_(model) > 0
-    assert lint(model) == ()

@@ -135,7 +135,7 @@ def bias_in_32_bits(model: Any) -> None:
 
 
 def bias_in_8_bits(model: Any) -> None:
-    find(model, "query.add").input[1] = insert_pair(model, "query.add", "query.b", "bias")
+    find(model, "query.add").input[1] = insert_pair(model, "query.add", "query.b", "bias", 0.03)
 
 
 def weight_in_float(model: Any) -> None:
