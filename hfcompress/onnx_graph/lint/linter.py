@@ -68,6 +68,18 @@ def check_readable(path: Path, target: str = "tensorrt") -> None:
         raise StageError(f"{target} would not read {path.name}: {named}{more}; leave these layers out with `skip`")
 
 
+def quantized_products(path: Path) -> dict[str, str]:
+    """Product -> its operator, of those both of whose factors are quantized: what TensorRT computes in integers."""
+    import onnx
+
+    graph = QdqGraph(onnx.load(path))
+    return {
+        graph.name_of(product.node): product.node.op_type
+        for product in graph.products()
+        if graph.dequantizer_of(product.activation) is not None and graph.dequantizer_of(product.other) is not None
+    }
+
+
 def _findings(rule: Rule, linted: Linted) -> list[Finding]:
     return [
         Finding(
