@@ -36,12 +36,12 @@ def lint(
 ) -> None:
     """Find what a target rejects (error) or runs slowly (advice). Exits with 1 when errors are left."""
     from hfcompress.onnx_graph.lint import parse_profiles
-    from hfcompress.onnx_graph.lint.files import fix_file, lint_file
+    from hfcompress.onnx_graph.lint.files import fix_onnx, lint_onnx
 
     with Session(format_.value) as session:
         profiles = parse_profiles(profile) if profile else None
-        mended = None if fix is None else fix_file(model, fix, target)
-        found = lint_file(model if fix is None else fix, target, profiles)
+        mended = None if fix is None else fix_onnx(model, fix, target)
+        found = lint_onnx(model if fix is None else fix, target, profiles)
     if session.format == "human":
         console = stdout_console()
         for line in _lines(found, target, mended):

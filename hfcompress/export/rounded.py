@@ -29,7 +29,7 @@ def prove_rounded(
         StageError: a layer is no integer operator (named).
         NumericalMismatchError: the answers differ; see `compare_rounded`.
     """
-    placed = _placed(graph, structure)
+    placed = check_layers(graph, structure)
     processor = run.data.task.load_processor(source.path)
     split = "validation" if "validation" in run.data.rows.splits else next(iter(run.data.rows.splits))
     batches = run.data.batches(run.data.prepared(split, processor), processor, run.data.task.predict_rows)
@@ -39,10 +39,15 @@ def prove_rounded(
     return {**agreement.details, "integer_layers": len(placed), "operators": dict(Counter(placed.values()))}
 
 
-def _placed(graph: Path, structure: Structure) -> dict[str, str]:
-    """Layer -> the operator that multiplies its integers: by ONNX Runtime here, or by the Q/DQ that TensorRT fuses."""
-    if structure.scheme.whole_pairs:
-        check_readable(graph)
+def check_layers(graph: Path, structure: Structure) -> dict[str, str]:
+    """Layer -> the operator that multiplies its integers: in ONNX Runtime here, or the one that another target fuses
+    with the Q/DQ around it.
+
+    Raises:
+        StageError: see `check_placement` and `check_readable`.
+    """
+    if structure.reader is not None:
+        check_readable(graph, structure.reader)
         return quantized_products(graph)
     return {name: kind for name, kind in check_placement(graph, structure).items() if kind != UNUSED}
 

@@ -144,6 +144,7 @@ def test_the_export_stage_proves_it_here_and_says_what_will_run_it(reviews: Path
     made = export_stage(ExportConfig(), Inputs(trained), make_run(tmp_path, reviews, "text-classification"))
     assert made.details is not None
     assert made.details["operators"] == {"MatMul": 12, "Gemm": 2}
+    assert made.details["first_token_nodes"] > 0
     assert made.details["largest_difference"] <= made.details["tolerance"]
     assert made.runtime == "onnxruntime:TensorrtExecutionProvider"
     assert findings(made.path) == ()

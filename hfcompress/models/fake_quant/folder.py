@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -48,6 +49,11 @@ class Structure:
     shared: dict[str, str]
     smoothed: tuple[str, ...] = ()
     residual: tuple[str, ...] = ()
+
+    @property
+    def reader(self) -> Literal["tensorrt"] | None:
+        """The target by whose linter its graph has to be read; None: ONNX Runtime on a CPU, which says so itself."""
+        return "tensorrt" if self.scheme.whole_pairs else None
 
     @property
     def planned(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from hfcompress.onnx_graph.lint.linter import fix_, lint
 from hfcompress.onnx_graph.lint.profiles import Profiles
 
 
-def lint_file(path: Path, target: str, profiles: Profiles | None = None) -> tuple[Finding, ...]:
+def lint_onnx(path: Path, target: str, profiles: Profiles | None = None) -> tuple[Finding, ...]:
     """The findings of an .onnx file, or of the one in a folder; see `lint`.
 
     Raises:
@@ -27,14 +27,14 @@ def lint_file(path: Path, target: str, profiles: Profiles | None = None) -> tupl
     return lint(_load(model_file(path)), target, profiles)
 
 
-def fix_file(path: Path, out: Path, target: str) -> int:
+def fix_onnx(path: Path, out: Path, target: str) -> int:
     """Write what is mended, a file for a file and a folder for a folder; gives the number of places that were.
 
     The folder is a copy but for its graph, and has no manifest: it is no longer what a stage made.
 
     Raises:
         InputError: `out` is the source, or holds what is no model.
-        ExtraError, ModelError: see `lint_file`.
+        ExtraError, ModelError: see `lint_onnx`.
     """
     source = model_file(path)
     model = _load(source)

@@ -19,6 +19,17 @@ def write_axis(graph: QdqGraph, node: Any) -> None:
     node.attribute.append(helper.make_attribute("axis", 1))
 
 
+def dequantize_first(graph: QdqGraph, node: Any) -> None:
+    """Dequantize in front of what only moves integers, in place of behind it: the same numbers move."""
+    dequantizers = [reader for reader, _ in graph.readers[node.output[0]]]
+    name = f"{node.output[0]}_dequantized_first"
+    graph.add_node_(node, DEQUANTIZE, [node.input[0], *dequantizers[0].input[1:]], name)
+    node.input[0] = name
+    for dequantize in dequantizers:
+        for reader, _ in graph.readers[dequantize.output[0]]:
+            _rename_(reader.input, dequantize.output[0], node.output[0])
+
+
 def shift_to_signed(graph: QdqGraph, node: Any) -> None:
     """Make int8 with zero point 0 of uint8 with zero point 128: the same numbers."""
     group = [node, *(each for each in graph.of_kind(DEQUANTIZE) if graph.quantizer_of(each) is node)]

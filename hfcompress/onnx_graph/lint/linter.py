@@ -39,18 +39,21 @@ def lint(model: Any, target: str = "tensorrt", profiles: Profiles | None = None)
 
 def fix_(model: Any, target: str = "tensorrt") -> int:
     """Mend what can be mended mechanically, in place; gives the number of places that were."""
+    return sum(_fix_rule_(model, rule) for rule in _rules(target) if rule.fix is not None)
+
+
+def _fix_rule_(model: Any, rule: Rule) -> int:
+    """Mend the faults of one rule, and those that can be mended once others are."""
     mended = 0
-    for rule in _rules(target):
-        if rule.fix is None:
-            continue
+    while True:
         graph = _graph_of(model)
         faults = [each for each in rule.check(Linted(model, graph, tensorrt_parser(), None)) if each.fixable]
+        if not faults or rule.fix is None:
+            return mended
         for fault in faults:
             rule.fix(graph, fault.node)
-        if faults:
-            drop_unread_(graph)
+        drop_unread_(graph)
         mended += len(faults)
-    return mended
 
 
 def check_readable(path: Path, target: str = "tensorrt") -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hfcompress.onnx_graph.lint.findings import Fault, Linted
-from hfcompress.onnx_graph.lint.graph import QdqGraph
+from hfcompress.onnx_graph.lint.graph import COMMUTING, QdqGraph
 from hfcompress.onnx_graph.lint.profiles import Profile
 from hfcompress.onnx_graph.wiring import attribute
 
@@ -132,7 +132,18 @@ def tensor_types(linted: Linted) -> Iterator[Fault]:
         given = [names.get(linted.graph.types.get(name, 0)) for name in _data_inputs(node)]
         wrong = next((kind for kind in given if kind is not None and kind not in allowed), None)
         if wrong is not None:
-            yield linted.at(node, f"{node.op_type} is given {wrong}, which it does not take")
+            what = f"{node.op_type} is given {wrong}, which it does not take"
+            yield linted.at(node, what, _is_dequantized_alike(linted.graph, node))
+
+
+def _is_dequantized_alike(graph: QdqGraph, node: Any) -> bool:
+    """Whether it only moves integers, and all that reads them is DQ by one and the same scale."""
+    readers = [reader for reader, _ in graph.readers[node.output[0]]]
+    if node.op_type not in COMMUTING - {"Concat", "Split"} or not readers or node.output[0] in graph.outputs:
+        return False
+    alike = all(each.op_type == "DequantizeLinear" and graph.same_parameters(each, readers[0]) for each in readers)
+    scale = graph.scale(readers[0]) if alike else None
+    return scale is not None and scale.size == 1 and graph.outputs.isdisjoint(each.output[0] for each in readers)
 
 
 def _data_inputs(node: Any) -> list[str]:

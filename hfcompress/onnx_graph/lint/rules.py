@@ -35,7 +35,14 @@ TENSORRT: tuple[Rule, ...] = (
         "export without it (another `opset` may write it with other operators), or serve with a plugin of that name",
     ),
     Rule("restriction", "error", reading.restrictions, _TABLE, "change the model or its export so that it holds"),
-    Rule("tensor-type", "error", reading.tensor_types, _TABLE, "dequantize first; what only moves values can stay"),
+    Rule(
+        "tensor-type",
+        "error",
+        reading.tensor_types,
+        _TABLE,
+        "dequantize in front of it: TensorRT moves integers itself where it can",
+        fixes.dequantize_first,
+    ),
     Rule(
         "profile",
         "error",

@@ -9,7 +9,7 @@ import pytest
 
 from hfcompress.onnx_graph.lint import fix_, lint
 from tests.onnx_graph.lint import test_rules as plants
-from tests.onnx_graph.lint.crafted import clean, find, insert_pair, store, stored
+from tests.onnx_graph.lint.crafted import clean, find, insert, insert_pair, store, stored
 
 pytestmark = pytest.mark.export
 
@@ -37,7 +37,19 @@ def rounded_twice_alike(model: Any) -> None:
     find(model, "query").input[0] = insert_pair(model, "query", "rows_dq", "again", float(stored(model, "rows_scale")))
 
 
+def integers_that_move(model: Any) -> None:
+    """A table of integers that is looked up, and activations that are cut and reshaped before they are dequantized."""
+    parameters = [store(model, "table_scale", np.float32(0.1)), store(model, "table_zero", np.int8(0))]
+    table = store(model, "table", np.arange(-32, 32, dtype=np.int8).reshape(4, 16))
+    insert(model, "query.add", "Gather", [table, store(model, "second", np.array(1))], "row")
+    find(model, "query.add").input[1] = insert(model, "query.add", "DequantizeLinear", ["row", *parameters], "row_dq")
+    insert(model, "rows_dq", "Reshape", ["rows_q", store(model, "same", np.array([0, 0, -1]))], "reshaped")
+    bounds = [store(model, name, np.array([place])) for name, place in (("from", 0), ("to", 4), ("axis", 1))]
+    find(model, "rows_dq").input[0] = insert(model, "rows_dq", "Slice", ["reshaped", *bounds], "cut")
+
+
 EXACT = [
+    integers_that_move,
     middle_of_uint8,
     rounded_twice_alike,
     plants.axis_that_is_not_written,
