@@ -150,6 +150,26 @@ def test_the_export_stage_proves_it_here_and_says_what_will_run_it(reviews: Path
     assert findings(made.path) == ()
 
 
+def test_of_each_residual_sum_the_summand_of_the_skip_connection_is_quantized_alone(
+    resnet: Path, tmp_path: Path
+) -> None:
+    import onnx
+
+    images = [{"pixel_values": np.random.default_rng(0).normal(size=(2, 3, 32, 32)).astype(np.float32)}]
+    path = quantize_static(calibrate(resnet, TENSORRT, Calibration(), images), tmp_path, TENSORRT, per_channel=True)
+    assert findings(path) == ()
+    nodes = onnx.load(path).graph.node
+    makers = {node.output[0]: node for node in nodes}
+    sums = [[makers[name] for name in node.input] for node in nodes if node.op_type == "Add"]
+    assert [[maker.op_type for maker in pair] for pair in sums] == [["Conv", "DequantizeLinear"]] * 4
+    kept = [makers[makers[pair[1].input[0]].input[0]] for pair in sums]
+    assert [node.op_type for node in kept] == ["MaxPool", "Relu", "Conv", "Relu"]
+    assert "shortcut" in kept[2].name
+    scales = {node.input[0]: node.input[1] for node in nodes if node.op_type == "QuantizeLinear"}
+    used = [makers[pair[1].input[0]].input[1] for pair in sums]
+    assert used == [scales[node.output[0]] for node in kept], "the one rounding that the next convolution reads too"
+
+
 def test_a_graph_that_tensorrt_would_not_read_fails_the_stage_by_name(resnet: Path, tmp_path: Path) -> None:
     from dataclasses import replace
 

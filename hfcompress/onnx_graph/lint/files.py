@@ -16,15 +16,20 @@ from hfcompress.onnx_graph.lint.linter import fix_, lint
 from hfcompress.onnx_graph.lint.profiles import Profiles
 
 
-def lint_onnx(path: Path, target: str, profiles: Profiles | None = None) -> tuple[Finding, ...]:
-    """The findings of an .onnx file, or of the one in a folder; see `lint`.
+def lint_onnx(path: Path | str, target: str = "tensorrt", profiles: Profiles | None = None) -> tuple[Finding, ...]:
+    """What a target rejects in a graph (`error`), and what it runs slowly (`advice`), errors first.
+
+    Args:
+        path: an .onnx file, or a folder with one.
+        target: whose rules.
+        profiles: the sizes that an engine is to be built for, by input; without them nothing is said about sizes.
 
     Raises:
         ExtraError: onnx is not installed.
         InputError: a target without rules.
         ModelError: no graph, several, or no valid one.
     """
-    return lint(_load(model_file(path)), target, profiles)
+    return lint(_load(model_file(Path(path))), target, profiles)
 
 
 def fix_onnx(path: Path, out: Path, target: str) -> int:
