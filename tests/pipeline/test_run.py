@@ -90,12 +90,14 @@ def test_a_run_leaves_its_losses_calls_and_flips(ran: Ran) -> None:
         ]
         assert np.median(samples.milliseconds) == pytest.approx(cell.p50_ms)
     assert len(found.samples) == 8
-    for flips in found.flips:
+    for name, flips in (found.examples.flips if found.examples is not None else {}).items():
         ours, theirs = (
-            pq.read_table(ran.folder / "predictions" / f"{name}-test.parquet")["prediction"].to_numpy()
-            for name in (flips.artifact, flips.against)
+            pq.read_table(ran.folder / "predictions" / f"{each}-test.parquet")["prediction"].to_numpy()
+            for each in (name, "teacher")
         )
-        assert flips.total.lost + flips.total.won + flips.total.changed == int((ours != theirs).sum())
+        assert [flip.row for flip in sorted(flips, key=lambda flip: flip.row)] == np.flatnonzero(
+            ours != theirs
+        ).tolist()
 
 
 def test_differences_are_paired_against_the_gates_reference(ran: Ran) -> None:
