@@ -17,7 +17,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hfcompress.errors import InputError
+from hfcompress.errors import InputError, UnsafeError
+from hfcompress.intake.json_text import read_mapping
 
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
@@ -148,8 +149,8 @@ def read_manifest(folder: Path) -> Manifest | None:
     if not path.is_file():
         return None
     try:
-        return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
+        return Manifest.model_validate(read_mapping(path))
+    except (ValidationError, UnsafeError) as error:
         raise InputError(f"{path} is not a manifest of hfcompress: {error}") from error
 
 

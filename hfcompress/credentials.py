@@ -17,6 +17,9 @@ LONGEST = 2048
 _VARIABLES = re.compile(
     r"(TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|CREDENTIALS?)$", re.IGNORECASE
 )
+#: The query of a web address, or of the target of a request.
+_QUERY = re.compile(r"(?<=\?)[^\s'\")>]{2,}")
+_BEARER = re.compile(r"(?<=[Bb]earer )[^\s'\"]+")
 #: A shorter value may be an ordinary word, which half of all files hold.
 _SHORTEST_VALUE = 12
 
@@ -27,19 +30,44 @@ class Kind:
 
     Attributes:
         name: what people call it.
-        starts: literals, one of which every match begins with.
+        starts: literals, one of which every match begins with, each with the pattern of it at the beginning of a word.
         pattern: the whole credential, anchored at its start.
+        reach: where the pattern looks far: how many bytes of a word. After a miss, all that begins in that word is a
+            miss too, so that a file of such beginnings is not searched from each of them; 0: it looks no further than
+            it has to.
     """
 
     name: str
-    starts: tuple[bytes, ...]
+    starts: tuple[tuple[bytes, re.Pattern[bytes]], ...]
     pattern: re.Pattern[bytes]
+    reach: int = 0
+
+    def after_miss(self, data: bytes, start: int) -> int:
+        """Where the next credential of this kind may begin, when none begins at `start`."""
+        if not self.reach:
+            return start + 1
+        end = _WORD.match(data, start, start + self.reach).end()  # type: ignore[union-attr]
+        # A longer word than the pattern looks at may hold one further on.
+        return max(start + 1, end if end < start + self.reach else end - self.reach // 2)
 
 
-def _kind(name: str, starts: str, rest: str) -> Kind:
+_WORD = re.compile(rb"[A-Za-z0-9_-]*")
+
+
+def _kind(name: str, starts: str, rest: str, reach: int = 0) -> Kind:
     literals = starts.split()
     either = "|".join(re.escape(literal) for literal in literals)
-    return Kind(name, tuple(literal.encode() for literal in literals), re.compile(f"(?:{either}){rest}".encode()))
+    begins = tuple((literal.encode(), _beginning(literal)) for literal in literals)
+    return Kind(name, begins, re.compile(f"(?:{either}){rest}".encode()), reach)
+
+
+def _beginning(literal: str) -> re.Pattern[bytes]:
+    """A literal of letters is no middle of a longer word: `task-...` holds `sk-` and is no key.
+
+    The literal comes first, so that `re` leaps from one to the next.
+    """
+    word = re.escape(literal)
+    return re.compile(f"{word}(?<![A-Za-z0-9]{word})".encode() if literal[:1].isalnum() else word.encode())
 
 
 KINDS: tuple[Kind, ...] = (
@@ -51,11 +79,17 @@ KINDS: tuple[Kind, ...] = (
     _kind("Google API key", "AIza", r"[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
     _kind("Google OAuth token", "ya29.", r"[A-Za-z0-9_-]{30,1024}"),
     _kind("Slack token", "xox", r"[abeprs]-[A-Za-z0-9-]{20,255}"),
-    _kind("API key", "sk-", r"(?=[A-Za-z_-]{0,255}[0-9])(?=[a-z0-9_-]{0,255}[A-Z])[A-Za-z0-9_-]{32,255}"),
+    _kind("API key", "sk-", r"(?=[A-Za-z_-]{0,255}[0-9])(?=[a-z0-9_-]{0,255}[A-Z])[A-Za-z0-9_-]{32,255}", 259),
     _kind("Stripe key", "sk_live_ rk_live_", r"[A-Za-z0-9]{20,255}"),
     _kind("npm token", "npm_", r"[A-Za-z0-9]{36}(?![A-Za-z0-9])"),
     _kind("PyPI token", "pypi-AgE", r"[A-Za-z0-9_-]{50,1024}"),
-    _kind("JSON web token", "eyJ", r"[A-Za-z0-9_-]{10,1024}\.eyJ[A-Za-z0-9_-]{10,512}\.[A-Za-z0-9_-]{10,400}"),
+    _kind("JSON web token", "eyJ", r"[A-Za-z0-9_-]{10,1024}+\.eyJ[A-Za-z0-9_-]{10,512}\.[A-Za-z0-9_-]{10,400}", 1028),
+    _kind("bearer token", "Bearer bearer", r" (?=[A-Za-z._~+/=-]{0,255}[0-9])[A-Za-z0-9._~+/=-]{16,1024}"),
+    _kind(
+        "signature of an address",
+        "X-Amz-Signature= X-Amz-Credential= X-Amz-Security-Token= X-Goog-Signature= Signature= Key-Pair-Id=",
+        r"(?=[A-Za-z%+/~._-]{0,255}[0-9])[A-Za-z0-9%+/~._-]{12,1024}",
+    ),
     _kind("private key", "-----BEGIN", r" (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"),
     _kind("password in an address", "://", r"[A-Za-z0-9._~%+-]{1,64}:[A-Za-z0-9._~%!&*+,;=-]{3,128}@"),
 )
@@ -81,10 +115,13 @@ def find_credentials(data: bytes, environ: Mapping[str, str] = os.environ) -> It
     """Everything in `data` that looks like a credential, and what this process's environment holds, in no order."""
     for kind in KINDS:
         for literal in kind.starts:
-            for start in _places(data, literal):
-                match = kind.pattern.match(data, start)
-                if match and _begins_a_word(data, start, literal):
-                    yield Credential(kind.name, f"{literal.decode()}(hidden)", start, match.end())
+            place = data.find(literal[0])  # the fastest way to learn that there is none
+            while place >= 0 and (beginning := literal[1].search(data, place)):
+                match = kind.pattern.match(data, beginning.start())
+                if match:
+                    masked = f"{literal[0].decode()}(hidden)"
+                    yield Credential(kind.name, masked, match.start(), match.end())
+                place = match.end() if match else kind.after_miss(data, beginning.start())
     for name, value in _own(environ):
         for start in _places(data, value):
             yield Credential(f"value of {name}", "(hidden)", start, start + len(value))
@@ -100,16 +137,16 @@ def hide_credentials(text: str) -> str:
     return b"".join([*hidden, data[done:]]).decode("utf-8", "surrogatepass")
 
 
+def hide_addresses(text: str) -> str:
+    """As `hide_credentials`, and without the queries of web addresses: files are sent to signed ones."""
+    return hide_credentials(_BEARER.sub("(hidden)", _QUERY.sub("(hidden)", text)))
+
+
 def _places(data: bytes, literal: bytes) -> Iterator[int]:
     place = data.find(literal)
     while place >= 0:
         yield place
         place = data.find(literal, place + 1)
-
-
-def _begins_a_word(data: bytes, start: int, literal: bytes) -> bool:
-    """Whether a literal of letters is no middle of a longer word: `task-...` holds `sk-` and is no key."""
-    return not literal[:1].isalnum() or start == 0 or not data[start - 1 : start].isalnum()
 
 
 def _own(environ: Mapping[str, str]) -> list[tuple[str, bytes]]:

@@ -14,6 +14,7 @@ from hfcompress.cli import failure
 from hfcompress.cli.logs import configure_logging, reset_logging
 from hfcompress.credentials import hide_credentials
 from hfcompress.errors import ModelError
+from hfcompress.hub.failures import masked_logs
 
 
 def _made(start: str, length: int, alphabet: str = string.ascii_letters + string.digits) -> str:
@@ -39,6 +40,8 @@ CREDENTIALS = {
     "pypi": _made("pypi-AgE", 80),
     "jwt": ".".join((_made("eyJ", 30), _made("eyJ", 60), _made("", 43))),
     "address": "://someone:" + _made("", 20) + "@",
+    "bearer": "Bearer " + _made("", 40),
+    "signed address": "X-Amz-Signature=" + _made("", 64),
     "key": "-----BEGIN OPENSSH " + "PRIVATE KEY-----",
 }
 
@@ -85,7 +88,22 @@ def test_logs_of_other_libraries_are_shown_without_one() -> None:
     configure_logging("normal", Console(file=shown))
     try:
         logging.getLogger("huggingface_hub").warning("using %s", CREDENTIALS["hub"])
+        logging.getLogger("httpx").warning('HTTP Request: GET https://cas.test/file?sig=s3cret&x=1 "HTTP/1.1 200 OK"')
     finally:
         reset_logging()
     assert "hf_(hidden)" in shown.getvalue()
     assert CREDENTIALS["hub"] not in shown.getvalue()
+    assert 'https://cas.test/file?(hidden) "HTTP/1.1 200 OK"' in shown.getvalue()
+
+
+@pytest.mark.parametrize("name", ["huggingface_hub.utils._http", "httpx", "httpcore.http11", "urllib3.connectionpool"])
+def test_while_a_push_runs_nobody_logs_signed_addresses(
+    name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = logging.getLogger(name)
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logger, "level", logging.DEBUG)
+    with masked_logs():
+        logger.info("PUT %s of %s", "https://s3.test/a?X=s3cret", CREDENTIALS["hub"])
+    assert caplog.messages == ["PUT https://s3.test/a?(hidden) of hf_(hidden)"]

@@ -9,7 +9,7 @@ from typing import Literal
 from rich.console import Console
 from rich.text import Text
 
-from hfcompress.credentials import hide_credentials
+from hfcompress.credentials import hide_addresses
 
 Verbosity = Literal["quiet", "normal", "debug"]
 
@@ -89,7 +89,7 @@ def silence_library_bars(*, downloads: bool) -> None:
 
 
 def _worded(record: logging.LogRecord) -> str:
-    message = hide_credentials(record.getMessage())
+    message = hide_addresses(record.getMessage())
     source = record.name.partition(".")[0]
     if source == "py":  # `py.warnings`: the second line is the source code, which tells a user nothing
         source, message = "Python", message.partition("\n")[0]

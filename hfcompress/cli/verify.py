@@ -48,6 +48,8 @@ def _show(target: str, found: Verification) -> None:
         typer.echo(f"  fault: {fault}")
     for what in found.missing:
         typer.echo(f"  nothing says {what}")
+    for name in found.notes:
+        typer.echo(f"  note: {name} is somebody else's, and no manifest names it")
     if found.signed:
         typer.echo("  the signature holds")
     typer.echo("whole, and its origin is accounted for" if found.passed else "not verified")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-_MASK = "***"
-_SECRETS = (
-    re.compile(r"\bhf_\w{6,}"),
-    re.compile(r"(?<=[Bb]earer )\S+"),
-    re.compile(r"(?<=\?)[^\s'\")>]+"),  # the query of an address: uploads go to signed ones
+from hfcompress.credentials import hide_addresses
+
+#: Loggers below huggingface_hub that say whole addresses: each hands its records on, so that a filter sits on each.
+_LOGGERS = (
+    *("huggingface_hub.utils._http", "httpx", "urllib3.connectionpool"),
+    *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")),
 )
 #: The most that is quoted of what a server says.
 _LONGEST = 300
@@ -108,15 +108,11 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def masked(text: str) -> str:
-    """The text without the token in use, what looks like one, and signatures of addresses."""
+    """The text without the token in use, which a login may keep, and what `hide_addresses` hides."""
     from huggingface_hub import get_token
 
     token = get_token()
-    if token:
-        text = text.replace(token, _MASK)
-    for secret in _SECRETS:
-        text = secret.sub(_MASK, text)
-    return text
+    return hide_addresses(text.replace(token, "(hidden)") if token else text)
 
 
 class _Masking(logging.Filter):
@@ -126,11 +122,13 @@ class _Masking(logging.Filter):
 
 
 @contextmanager
-def masked_retries() -> Iterator[None]:
-    """What huggingface_hub logs of uploads that it tries again holds signed addresses: hide their signatures."""
-    logger, masking = logging.getLogger("huggingface_hub.utils._http"), _Masking()
-    logger.addFilter(masking)
+def masked_logs() -> Iterator[None]:
+    """What huggingface_hub and the HTTP library below it log holds signed addresses: hide their signatures."""
+    masking = _Masking()
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(masking)
     try:
         yield
     finally:
-        logger.removeFilter(masking)
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(masking)

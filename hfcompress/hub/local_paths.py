@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
+
+from hfcompress.recipe.yaml_text import read_yaml
 
 #: Keys of recipes, of parts of recipes and of results under which a place may stand. Elsewhere a text that begins with
 #: `/` is something else: nodes of a graph are called so, and so may a column be.
 _PLACES = frozenset({"id", "path"})
 #: Keys under which any text may be a place: arguments of a training.
 _ARGUMENTS = frozenset({"training"})
+#: Keys whose values may look like paths: nodes of a graph, names of classes, words of a vocabulary.
+_OTHER_NAMES = frozenset(
+    {
+        "nodes_to_quantize",
+        "nodes_to_exclude",
+        "skip",
+        "returned",
+        "ranking",
+        "id2label",
+        "label2id",
+        "labels",
+        "vocab",
+        "merges",
+    }
+    | {"added_tokens", "added_tokens_decoder"}
+)
+#: An absolute path of POSIX, with a folder in it, of a home, or of Windows.
+_ABSOLUTE = re.compile(r"(/[^/\s][^/\n]*/[^/\n]|~[\w.-]*/[^/\n]|[A-Za-z]:[\\/]+[^\\/\n]|\\\\[^\\\s]+\\)")
 
 
 def without_local_paths(value: Any) -> Any:
@@ -19,6 +42,23 @@ def without_local_paths(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [without_local_paths(item) for item in value]
     return value
+
+
+def local_places(content: bytes, suffix: str) -> Iterator[str]:
+    """Every value of a JSON or YAML text that is an absolute path; none of a text that cannot be read."""
+    try:
+        text = content.decode("utf-8")
+        stack = [json.loads(text) if suffix == ".json" else read_yaml(text)]
+    except (ValueError, RecursionError):  # NotPlainError is a ValueError
+        return
+    while stack:
+        match stack.pop():
+            case dict() as mapping:
+                stack += [value for key, value in mapping.items() if key not in _OTHER_NAMES]
+            case list() as values:
+                stack += values
+            case str() as value if _ABSOLUTE.match(value):
+                yield value
 
 
 def published_name(place: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -44,6 +44,12 @@ class Publication:
 
     def __iter__(self) -> Iterator[PublishedFile]:
         return iter(self.files)
+
+
+def is_inside(name: str) -> bool:
+    """Whether a name that a manifest says leads to a place below the manifest's folder."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
 
 
 class PublishedArtifact(BaseModel):

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 from hfcompress.artifact import MANIFEST
 from hfcompress.errors import InputError, ModelError
-from hfcompress.hub.publication import PublishedArtifact, RepositoryManifest
+from hfcompress.hub.publication import PublishedArtifact, RepositoryManifest, is_inside
+from hfcompress.intake.json_text import read_mapping
 
 _REPO_ID = re.compile(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*")
-_LARGEST_MANIFEST = 16_000_000  # bytes
-_SCHEMA = '"hfcompress.repository/'
+_SCHEMA = "hfcompress.repository/"
 
 
 @dataclass(frozen=True)
@@ -56,20 +56,19 @@ def read_repository_manifest(folder: Path) -> RepositoryManifest | None:
     """The root manifest of a published repository; None where there is none, or an artifact's own.
 
     Raises:
-        InputError: it says that it is one and cannot be read, or names a file outside of the repository.
+        InputError: it is no JSON or too large, or says that it is one and is not, or names a file outside of the
+            repository.
     """
     path = folder / MANIFEST
-    if not path.is_file() or path.stat().st_size > _LARGEST_MANIFEST:
-        return None
-    text = path.read_text(encoding="utf-8", errors="replace")
-    if _SCHEMA not in text:
+    content = read_mapping(path) if path.is_file() else {}
+    if not str(content.get("schema")).startswith(_SCHEMA):
         return None
     try:
-        manifest = RepositoryManifest.model_validate_json(text)
+        manifest = RepositoryManifest.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{path} is not a manifest of hfcompress: {error}") from error
     for name in (*manifest.files, *(name for artifact in manifest.artifacts.values() for name in artifact.files)):
-        if not _is_inside(name):
+        if not is_inside(name):
             raise InputError(f"{path} names {name!r}, which is no file of this repository")
     return manifest
 
@@ -127,8 +126,3 @@ def _not_had(repo_id: str, error: Exception) -> ModelError:
         f"{repo_id!r} is no local folder and could not be had from the Hub: {reason}; check the spelling, the network, "
         "or log in with `hf auth login` where the repository is private"
     )
-
-
-def _is_inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hfcompress.errors import InputError, PublishError
 from hfcompress.hub.difference import UNCHANGED, Change, Snapshot, difference
-from hfcompress.hub.failures import Failure, masked_retries
+from hfcompress.hub.failures import Failure, masked_logs
 from hfcompress.hub.publication import Publication
 from hfcompress.hub.repository import MAIN, WAITS_S, Repository
 from hfcompress.hub.scan import scan
@@ -81,7 +81,7 @@ def push(
     scan(publication)
     if options.sign is not None:
         public_key_of(options.sign)  # before the Hub is asked
-    with masked_retries():
+    with masked_logs():
         return _Push(publication, Repository(repo_id, progress), options).run()
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import ValidationError
 
 from hfcompress._version import __version__
-from hfcompress.errors import InputError, PublishError
+from hfcompress.errors import InputError, PublishError, UnsafeError
 from hfcompress.hub.difference import Change, RemoteFile, Snapshot
 from hfcompress.hub.failures import Failure, failure_of
 from hfcompress.hub.publication import PublishedFile, RepositoryManifest
 from hfcompress.hub.sign import SIGNATURE
+from hfcompress.intake.json_text import LARGEST_FILE, parse_mapping
 from hfcompress.progress import Progress
 from hfcompress.recipe.publish import repo_id_fault
 
@@ -31,7 +32,6 @@ MAIN = "main"
 MANIFEST = "manifest.json"
 #: Seconds before the second, third and fourth try of a request.
 WAITS_S = (1.0, 4.0, 15.0)
-_LARGEST_MANIFEST = 16_000_000  # bytes
 #: A .gitignore in the repository would leave files out of a commit in silence. A comment ignores nothing, and is not
 #: empty, which might count as not given.
 _IGNORE_NOTHING = "# every file is meant\n"
@@ -109,12 +109,13 @@ class Repository:
     def published(self, there: Snapshot) -> frozenset[str]:
         """The paths that an earlier push has put there, as its manifest says; none where there was none."""
         listed = there.files.get(MANIFEST)
-        if listed is None or listed.size > _LARGEST_MANIFEST:
+        if listed is None or listed.size > LARGEST_FILE:
             return frozenset()
 
         try:
-            return frozenset({*RepositoryManifest.model_validate_json(self.read(MANIFEST, there)).files, SIGNATURE})
-        except ValidationError:  # somebody else's
+            content = parse_mapping(self.read(MANIFEST, there), MANIFEST)
+            return frozenset({*RepositoryManifest.model_validate(content).files, SIGNATURE})
+        except (UnsafeError, ValidationError):  # somebody else's
             return frozenset()
 
     def read(self, path: str, there: Snapshot) -> bytes:

@@ -10,19 +10,24 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from hfcompress.credentials import LONGEST, find_credentials, hide_credentials
 from hfcompress.errors import LeakError
+from hfcompress.hub.local_paths import local_places
 from hfcompress.hub.publication import Publication, PublishedFile
-from hfcompress.hub.strings import strings
+from hfcompress.hub.strings import strings, wide_strings
+from hfcompress.intake.json_text import LARGEST_FILE
 from hfcompress.intake.pickles import holds_pickle, is_pickle_name
 
 #: Bytes read at once.
 _PIECE = 1 << 20
 #: Findings of one file that are told; more say nothing more.
 _MOST_TOLD = 5
+#: Characters of a path that are shown.
+_SHOWN = 80
 #: State of a training run: no use to who loads the model, and some of it holds tokens and paths.
 _TRAINING_STATE = re.compile(
     r"(training_args\.bin|optimizer[^/]*\.(pt|bin|safetensors)|scheduler\.pt|scaler\.pt|rng_state[^/]*|trainer_state\.json"
@@ -37,13 +42,15 @@ _PRIVATE_NAME = re.compile(
 )
 #: Homes and temporary folders of any machine, with something in them. Each pattern begins with a literal, and looks
 #: behind it afterwards: so `re` leaps from one such byte to the next.
+_LETTER = rb"[\w.\x80-\xff-]"
+_HOME = rb"(?:home|Users)/L{1,64}(?: L{1,64}){0,3}/L".replace(b"L", _LETTER)
+_TEMPORARY = rb"(?:root|tmp|var/folders|private/var)/L{2}".replace(b"L", _LETTER)
 _PLACES = (
-    re.compile(
-        rb"/(?<![\w.~/:-]/)(?:(?:home|Users)/[\w.-]{1,64}/[\w.-]|(?:root|tmp|var/folders|private/var)/[\w.-]{2})[\w./-]{0,80}"
-    ),
+    re.compile(rb"/(?<![\w.~/:-]/)(?:" + _HOME + b"|" + _TEMPORARY + b")(?:" + _LETTER + b"|/){0,80}"),
     re.compile(rb"file:///[\w.-][\w./-]{0,80}"),
-    re.compile(rb":\\{1,2}Users\\{1,2}[\w. -]{1,64}\\"),  # backslashes are doubled in JSON
+    re.compile(rb":\\{1,2}Users\\{1,2}[\w. \x80-\xff-]{1,64}\\"),  # backslashes are doubled in JSON
 )
+_ESCAPED = re.compile(rb"\\u([0-9a-fA-F]{4})|\\/")
 #: Variables that every environment has. One may be a word in a text, three together are a dump.
 _VARIABLE = re.compile(
     rb"(?<![\w$-])(PATH|HOME|USER|SHELL|PWD|OLDPWD|LOGNAME|HOSTNAME|SHLVL|LD_LIBRARY_PATH|PYTHONPATH|VIRTUAL_ENV|TMPDIR"
@@ -112,17 +119,21 @@ def _judge_name(file: PublishedFile) -> Iterator[str]:
 
 
 def _judge_content(file: PublishedFile, places: Sequence[re.Pattern[bytes]]) -> Iterator[str]:
-    told, variables = set[str](), set[bytes]()
+    told, variables = dict[str, None](), set[bytes]()
     with closing(_open(file)) as stream:
         for offset, piece in _pieces(stream):
             if offset == 0:
                 yield from _judge_start(piece)
             text = strings(piece)
-            for leak, what in _leaks(text, places):
-                told.add(f"{what} at byte {offset + piece.find(leak)}")
+            told |= dict.fromkeys(islice(_told(piece, text, offset, places), _MOST_TOLD))
             if b"PATH" in text:  # as every environment has
                 variables |= set(_VARIABLE.findall(text))
-    yield from sorted(told)[:_MOST_TOLD]
+            if len(told) >= _MOST_TOLD:  # whatever follows, it is refused
+                break
+    yield from list(told)[:_MOST_TOLD]
+    for place in _document_places(file):
+        if not any(place[:_SHOWN] in what for what in told):
+            yield f"holds an absolute path ({hide_credentials(place[:_SHOWN])})"
     if len(variables) >= _DUMP:
         yield f"holds environment variables ({', '.join(sorted(name.decode() for name in variables))})"
 
@@ -135,12 +146,37 @@ def _judge_start(piece: bytes) -> Iterator[str]:
         yield f"holds state of an optimizer ({match[1].decode()})"
 
 
+def _document_places(file: PublishedFile) -> Iterator[str]:
+    """Absolute paths among the values of JSON and YAML, of whatever machine they are."""
+    suffix = PurePosixPath(file.path).suffix.lower()
+    if suffix in (".json", ".yaml", ".yml") and file.size <= LARGEST_FILE:
+        content = file.content if isinstance(file.content, bytes) else file.content.read_bytes()
+        yield from islice(local_places(content, suffix), _MOST_TOLD)
+
+
+def _told(piece: bytes, text: bytes, offset: int, places: Sequence[re.Pattern[bytes]]) -> Iterator[str]:
+    """What must not leave in the text of a piece as it is, in escapes of JSON, and in UTF-16."""
+    plain = set[str]()
+    for leak, what in _leaks(text, places):
+        plain.add(what)
+        yield f"{what} at byte {offset + piece.find(leak)}"
+    if b"\\u" in piece or b"\\/" in piece:
+        found = {what for _, what in _leaks(strings(_ESCAPED.sub(_unescaped, piece)), places)}
+        yield from (f"{what} in escapes of JSON after byte {offset}" for what in sorted(found - plain))
+    for _, what in _leaks(wide_strings(piece), places):
+        yield f"{what} in UTF-16 after byte {offset}"
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    return chr(int(escape[1], 16)).encode("utf-8", "surrogatepass") if escape[1] else b"/"
+
+
 def _leaks(text: bytes, places: Sequence[re.Pattern[bytes]]) -> Iterator[tuple[bytes, str]]:
     """Every credential and every path of a machine in a text, and what it is."""
     for found in find_credentials(text):
         yield text[found.start : found.end], f"holds a {found.kind} ({found.masked})"
     for match in (match for pattern in places for match in pattern.finditer(text)):
-        yield match[0], f"holds a path of a machine ({hide_credentials(match[0].decode())})"
+        yield match[0], f"holds a path of a machine ({hide_credentials(match[0].decode(errors='replace'))})"
 
 
 def _pieces(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +94,13 @@ def _unusable(key: Path, why: object) -> InputError:
     )
 
 
-def signature_fault(folder: Path, public_key: Path) -> str | None:
+def signature_fault(folder: Path, public_key: Path, foreign: Iterable[str] = ()) -> str | None:
     """What is wrong with the signature of a folder, in words; None when it is that of this key, over these files.
+
+    Args:
+        folder: with the signature in it.
+        public_key: PEM.
+        foreign: files of others in that folder, which nobody signed.
 
     Raises:
         ExtraError: the extra `sign` is not installed.
@@ -115,7 +121,7 @@ def signature_fault(folder: Path, public_key: Path) -> str | None:
         ) from None
     try:
         # What to leave out is ours to say, and not the signature's.
-        config.set_hashing_config(_hashing()).verify(folder, folder / SIGNATURE)
+        config.set_hashing_config(_hashing(foreign)).verify(folder, folder / SIGNATURE)
     except InvalidSignature:
         return f"{SIGNATURE} was not made with the private key of {public_key.name}"
     except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -137,10 +143,10 @@ def is_signed_by(publication: Publication, signature: bytes, public_key: Path) -
         return signature_fault(Path(temporary) / "model", public_key) is None
 
 
-def _hashing() -> Any:
+def _hashing(foreign: Iterable[str] = ()) -> Any:
     from model_signing import hashing
 
-    return hashing.Config().set_ignored_paths(paths=_UNSIGNED, ignore_git_paths=True)
+    return hashing.Config().set_ignored_paths(paths=(*_UNSIGNED, *foreign), ignore_git_paths=True)
 
 
 def _lay_out(publication: Publication, folder: Path) -> None:

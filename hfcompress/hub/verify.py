@@ -6,18 +6,17 @@ Files are read and hashed. Nothing of them is loaded, unpickled or run.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
-
-from hfcompress.artifact import MANIFEST, FileEntry, Manifest, digest_of, hash_file
+from hfcompress.artifact import MANIFEST, FileEntry, Manifest, digest_of, hash_file, read_manifest
 from hfcompress.errors import InputError, UnsafeError
 from hfcompress.hub.provenance import missing_from_manifest, missing_from_results
-from hfcompress.hub.publication import PublishedArtifact, RepositoryManifest
+from hfcompress.hub.publication import PublishedArtifact, RepositoryManifest, is_inside
+from hfcompress.hub.published import read_repository_manifest
 from hfcompress.hub.sign import SIGNATURE, signature_fault
 from hfcompress.intake.graph import check_graph
 from hfcompress.intake.json_text import read_mapping
@@ -26,7 +25,14 @@ from hfcompress.intake.weights import check_safetensors
 
 RESULTS = "results.json"
 Kind = Literal["artifact", "repository", "run"]
-Model = TypeVar("Model", bound=BaseModel)
+#: What git, the Hub and a download leave beside the files.
+_LEFT_BESIDE = frozenset({".cache", ".git", ".gitattributes", ".gitignore", ".github"})
+#: Files that loaders of models, tokenizers and processors look for.
+_TAKEN_SUFFIXES = frozenset(
+    {".safetensors", ".onnx", ".onnx_data", ".data", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack", ".gguf"}
+    | {".py", ".so", ".json", ".jinja", ".model", ".tiktoken"}
+)
+_TAKEN_NAMES = frozenset({"vocab.txt", "merges.txt"})
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Verification:
         files: how many files were compared.
         faults: what is not as it was made, or not safe to load; empty when all is well.
         missing: what nothing says of where the artifacts come from.
+        notes: files that no manifest names, and that no loader takes: somebody else's.
         signed: whether a signature was asked for, and holds; None: not asked for.
     """
 
@@ -47,6 +54,7 @@ class Verification:
     files: int
     faults: tuple[str, ...]
     missing: tuple[str, ...]
+    notes: tuple[str, ...] = ()
     signed: bool | None = None
 
     @property
@@ -68,9 +76,8 @@ def verify(folder: Path, public_key: Path | None = None) -> Verification:
     found = _verify(folder)
     if public_key is None:
         return found
-    fault = signature_fault(folder, public_key)
-    faults = found.faults if fault is None else (*found.faults, fault)
-    return Verification(found.kind, found.artifacts, found.files, faults, found.missing, fault is None)
+    fault = signature_fault(folder, public_key, found.notes)
+    return replace(found, faults=found.faults if fault is None else (*found.faults, fault), signed=fault is None)
 
 
 @contextmanager
@@ -96,11 +103,12 @@ def downloaded(repo_id: str, revision: str | None = None) -> Iterator[Path]:
 
 
 def _verify(folder: Path) -> Verification:
-    content = _mapping(folder / MANIFEST)
-    if content is not None and str(content.get("schema")).startswith("hfcompress.repository/"):
-        return _verify_repository(folder, _model(RepositoryManifest, content, folder / MANIFEST))
-    if content is not None:
-        return _verify_artifact(folder, _model(Manifest, content, folder / MANIFEST))
+    repository = read_repository_manifest(folder)
+    if repository is not None:
+        return _verify_repository(folder, repository)
+    manifest = read_manifest(folder)
+    if manifest is not None:
+        return _verify_artifact(folder, manifest)
     if (folder / RESULTS).is_file() and (folder / "artifacts").is_dir():
         return _verify_run(folder)
     raise InputError(
@@ -114,13 +122,15 @@ def _verify_artifact(folder: Path, manifest: Manifest) -> Verification:
     results = _mapping(above.parent / RESULTS) if above.name == "artifacts" else None
     missing = missing_from_manifest(manifest.name, manifest)
     missing += missing_from_results(results, [manifest.parents])
-    faults = tuple(file_faults(folder, manifest.files))
+    faults = tuple(_file_faults(folder, manifest.files)) + tuple(_added_faults(folder, manifest.files))
     return Verification("artifact", (manifest.name,), len(manifest.files), faults, tuple(missing))
 
 
 def _verify_repository(folder: Path, manifest: RepositoryManifest) -> Verification:
-    faults = list(file_faults(folder, manifest.files))
-    missing: list[str] = []
+    faults, missing = list(_file_faults(folder, manifest.files)), list[str]()
+    # A repository is open to others, and a push leaves what they have put there.
+    notes = [name for name in _added(folder, manifest.files) if not _is_taken(folder / name)]
+    faults += _added_faults(folder, manifest.files, notes)
     for name, artifact in manifest.artifacts.items():
         faults += _unnamed(name, artifact, manifest.files)
         missing += missing_from_manifest(name, artifact)
@@ -128,7 +138,8 @@ def _verify_repository(folder: Path, manifest: RepositoryManifest) -> Verificati
     missing += missing_from_results(_mapping(folder / RESULTS), parents)
     if "recipe.yaml" not in manifest.files:
         missing.append("the recipe (recipe.yaml)")
-    return Verification("repository", tuple(manifest.artifacts), len(manifest.files), tuple(faults), tuple(missing))
+    files = len(manifest.files)
+    return Verification("repository", tuple(manifest.artifacts), files, tuple(faults), tuple(missing), tuple(notes))
 
 
 def _verify_run(folder: Path) -> Verification:
@@ -138,12 +149,13 @@ def _verify_run(folder: Path) -> Verification:
     for path in sorted((folder / "artifacts").iterdir()):
         if path.name.startswith(".") or not path.is_dir():
             continue
-        content = _mapping(path / MANIFEST)
-        if content is None:
+        manifest = read_manifest(path)
+        if manifest is None:
             faults.append(f"artifacts/{path.name} has no {MANIFEST}")
             continue
-        manifest = manifests[path.name] = _model(Manifest, content, path / MANIFEST)
-        faults += (f"artifacts/{path.name}: {fault}" for fault in file_faults(path, manifest.files))
+        manifests[path.name] = manifest
+        found = (*_file_faults(path, manifest.files), *_added_faults(path, manifest.files))
+        faults += (f"artifacts/{path.name}: {fault}" for fault in found)
         missing += missing_from_manifest(path.name, manifest)
         if path.name in measured and measured[path.name].get("digest") != digest_of(manifest.files):
             faults.append(f"artifacts/{path.name} is another one than {RESULTS} measured")
@@ -156,11 +168,11 @@ def _verify_run(folder: Path) -> Verification:
     return Verification("run", tuple(manifests), files, tuple(faults), tuple(missing))
 
 
-def file_faults(folder: Path, files: Mapping[str, FileEntry]) -> Iterator[str]:
-    """What of a folder is not as `files` say, what was added to it, and what is not safe to load."""
+def _file_faults(folder: Path, files: Mapping[str, FileEntry]) -> Iterator[str]:
+    """What of a folder is not as `files` say, and what is not safe to load."""
     for name, entry in sorted(files.items()):
         path = folder / name
-        if not _inside(name):
+        if not is_inside(name):
             yield f"the manifest names {name!r}, which is outside of the folder"
         elif not path.is_file():
             yield f"{name} is missing"
@@ -170,14 +182,29 @@ def file_faults(folder: Path, files: Mapping[str, FileEntry]) -> Iterator[str]:
             yield f"{name} has changed"
         else:
             yield from _unsafe(path, name)
-    yield from (f"{name} was added" for name in _added(folder, files))
+
+
+def _added_faults(folder: Path, files: Mapping[str, FileEntry], harmless: Container[str] = ()) -> Iterator[str]:
+    for name in _added(folder, files):
+        if (folder / name).is_symlink():
+            yield f"{name} was added, a link that may lead anywhere"
+        elif name not in harmless:
+            yield f"{name} was added"
 
 
 def _added(folder: Path, files: Mapping[str, FileEntry]) -> list[str]:
-    """Files that no manifest names. Hidden ones are what git and downloads leave."""
-    found = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if not path.is_dir())
+    """Files and links, those to folders too, that no manifest names."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir())
+    names = (path.relative_to(folder).as_posix() for path in found)
     ours = {*files, MANIFEST, SIGNATURE}
-    return [name for name in found if name not in ours and not any(part.startswith(".") for part in name.split("/"))]
+    return [name for name in names if name not in ours and name.partition("/")[0] not in _LEFT_BESIDE]
+
+
+def _is_taken(path: Path) -> bool:
+    """Whether a loader might take a file by its name, or be led elsewhere by it."""
+    if path.is_symlink() or path.suffix.lower() in _TAKEN_SUFFIXES or path.name in _TAKEN_NAMES:
+        return True
+    return is_pickle_name(path.name) or holds_pickle(read_head(path)) is not None
 
 
 def _unsafe(path: Path, name: str) -> Iterator[str]:
@@ -197,17 +224,5 @@ def _unnamed(name: str, artifact: PublishedArtifact, files: Iterable[str]) -> li
     return [f"{name} names {file!r}, which the manifest lacks" for file in artifact.files if file not in set(files)]
 
 
-def _inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
-
-
 def _mapping(path: Path) -> dict[str, Any] | None:
     return read_mapping(path) if path.is_file() else None
-
-
-def _model(kind: type[Model], content: dict[str, Any], path: Path) -> Model:
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        raise InputError(f"{path} is not a manifest of hfcompress: {error}") from None

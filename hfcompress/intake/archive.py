@@ -11,7 +11,23 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from hfcompress.errors import DataError
 
-SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+#: What a compressed file begins with -> its name. `datasets` unpacks by these bytes, whatever a file is called.
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!\x1a\x07": "rar",
+}
+#: Files of rows: compressed ones are refused, since nothing says what they unpack to.
+_ROWS = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".arrow", ".txt")
+#: Files that are opened as images whatever else they hold: the end of each, where a zip may hide, is not read.
+_IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+#: Archives of which the members can be listed.
+_LISTED = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 #: An archive may unpack to so many times its own size, or to so many bytes, whichever is more.
 _LARGEST_RATIO, _FREE_BYTES = 200, 1_000_000_000
 _MOST_MEMBERS = 5_000_000
@@ -25,11 +41,44 @@ class _Member:
     plain: bool
 
 
-def check_archives(folder: Path) -> None:
-    """`check_archive` for every archive below a folder."""
-    for path in sorted(folder.rglob("*")):
-        if path.name.lower().endswith(SUFFIXES) and path.is_file():
-            check_archive(path)
+def check_data(path: Path) -> None:
+    """Judge a file of data, or every file below a folder, by its first bytes: archives by `check_archive`.
+
+    Raises:
+        DataError: an archive that `check_archive` refuses, or a file that is compressed otherwise.
+    """
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            _check_file(file)
+
+
+def _check_file(path: Path) -> None:
+    kind, name = _kind(path), path.name.lower()
+    if kind is None and not name.endswith(_LISTED):
+        return
+    if name.endswith(_LISTED) or (kind in ("zip", "tar") and not name.endswith(_ROWS)):
+        check_archive(path)
+        return
+    raise DataError(
+        f"{path} is compressed ({kind}), and would be unpacked to a size that nothing says; unpack it, and give the "
+        "plain file"
+    )
+
+
+def _kind(path: Path) -> str | None:
+    """How a file is packed, by its content; None: it is not."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    for magic, kind in _COMPRESSED.items():
+        if head.startswith(magic):
+            return kind
+    if head.startswith(_ZIP) or (not path.name.lower().endswith(_IMAGES) and zipfile.is_zipfile(path)):
+        return "zip"
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return None
+    return "tar"
 
 
 def check_archive(path: Path) -> None:

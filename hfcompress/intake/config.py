@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,11 +16,23 @@ _FREE = 20_000_000
 #: Elements that a config may ask for, for each one of its weights: layers that share their weights (ALBERT has 12 of
 #: one), and embeddings that are tied.
 _SLACK = 32
-_MOST_LAYERS, _MOST_LABELS, _MOST_WEIGHTS = 10_000, 1_000_000, 2**40
-#: Pixels of an image's side, in the config of an image processor.
-_LONGEST_SIDE = 16_384
+_MOST_LAYERS, _MOST_LABELS, _MOST_WEIGHTS = 10_000, 1_000_000, 2**44
+#: Pixels of an image, in the config of an image processor: 48 MB a row, as float32 of three channels.
+_MOST_PIXELS = 2048 * 2048
 #: Names of the width of a model; the greatest of them counts.
-_WIDTHS = ("hidden_size", "hidden_sizes", "d_model", "dim", "n_embd", "embed_dim", "embedding_size", "embed_dims")
+_WIDTHS = (
+    "hidden_size",
+    "hidden_sizes",
+    "d_model",
+    "dim",
+    "n_embd",
+    "emb_dim",
+    "embed_dim",
+    "embedding_size",
+    "embed_dims",
+)
+#: The width of a model whose config says none: its family has one, which is not known here.
+_USUAL_WIDTH = 768
 _LAYERS = re.compile(
     r"(num_hidden_layers|num_layers|n_layers?|depths?|(en|de)coder_layers|num_encoder_blocks|\w+_depth)$"
 )
@@ -28,6 +41,13 @@ _DIMENSION = re.compile(
     r"(sizes?|dims?|channels|heads|positions?|embeddings|buckets|labels|length|filters|width|n_inner|n_ctx|n_embd|d_model"
     r"|d_ff|d_kv|groups|experts|vocab|num_\w+)$"
 )
+#: Of those, what a model has once and not in every layer.
+_TABLES = frozenset({"vocab_size", "num_labels"})
+#: Fields that repeat what a layer holds, and so multiply: experts, groups of layers (ALBERT).
+_REPEATS = (re.compile(r"\w*experts$"), re.compile(r"num_hidden_groups$"), re.compile(r"inner_group_num$"))
+#: Fields whose product is one dimension.
+_HEADS, _HEAD_SIZE = re.compile(r"\w*(num|n)_\w*heads?$"), re.compile(r"\w*(head_dim|head_size|d_kv)$")
+_PATCH, _IMAGE, _CHANNELS = (re.compile(rf"\w*{name}$") for name in ("patch_sizes?", "image_size", "num_channels"))
 #: Words of a config that make Transformers fetch a kernel from the Hub, and run it.
 _KERNEL = re.compile(r"(attn|experts)_implementation")
 
@@ -53,7 +73,7 @@ def check_config(config: Mapping[str, Any], origin: str, elements: int | None = 
 
 
 def check_image_processor(folder: Path) -> None:
-    """Refuse a `preprocessor_config.json` with images of absurd sides, to which every row would be brought.
+    """Refuse a `preprocessor_config.json` with images of absurd sizes, to which every row would be brought.
 
     Raises:
         UnsafeError: names the field and its value.
@@ -62,9 +82,10 @@ def check_image_processor(folder: Path) -> None:
     config = read_mapping(path) if path.is_file() else {}
     for field in ("size", "crop_size", "pad_size"):
         asked = config.get(field)
-        for side in _numbers(list(asked.values()) if isinstance(asked, Mapping) else asked):
-            if side > _LONGEST_SIDE:
-                raise UnsafeError(f"{path}: `{field}` asks for images of {side} pixels; at most {_LONGEST_SIDE} fit")
+        sides = _numbers(list(asked.values()) if isinstance(asked, Mapping) else asked)
+        pixels = math.prod(sides) if len(sides) == 2 else max(sides, default=0) ** 2
+        if pixels > _MOST_PIXELS:
+            raise UnsafeError(f"{path}: `{field}` asks for images of {pixels} pixels; at most {_MOST_PIXELS} are read")
 
 
 def _parts(config: Mapping[str, Any], where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -101,15 +122,37 @@ def _check_sizes(config: Mapping[str, Any], where: str, most: int) -> None:
     for name, count in layers.items():
         if count > _MOST_LAYERS:
             raise UnsafeError(f"{where}: `{name}` asks for {count} layers; no model has more than {_MOST_LAYERS}")
-    width = max((size for name in _WIDTHS for size in _numbers(config.get(name))), default=1)
-    asked = {name: width * max(_numbers(value), default=0) for name, value in config.items() if _DIMENSION.search(name)}
-    asked |= {name: count * width * width for name, count in layers.items()}
-    for name, count in asked.items():
-        if count > most:
-            raise UnsafeError(
-                f"{where}: `{name}: {str(config[name])[:60]}` with a width of {width} asks for about {count:.1e} "
-                f"weights, and {most:.1e} are the most that what is in the folder can back; correct it, or get it again"
-            )
+    width = max((size for name in _WIDTHS for size in _numbers(config.get(name))), default=_USUAL_WIDTH)
+    depth = max(layers.values(), default=1) * math.prod(max(1, _largest(config, repeat)) for repeat in _REPEATS)
+    asked = [
+        (size * width * (1 if name in _TABLES else depth), name)
+        for name, size in _dimensions(config, width)
+        if name not in layers
+    ]
+    count, name = max(asked, key=lambda each: each[0])
+    if count > most:
+        raise UnsafeError(
+            f"{where}: `{name}: {str(config.get(name, '...'))[:60]}` with a width of {width} and {depth} layers asks "
+            f"for about {count:.1e} weights, and {most:.1e} are the most that what is in the folder can back; correct "
+            "it, or get it again"
+        )
+
+
+def _dimensions(config: Mapping[str, Any], width: int) -> Iterator[tuple[str, int]]:
+    """Everything that stands against the width of the model in a tensor of one layer, by the name of its field."""
+    for name, value in config.items():
+        if _DIMENSION.search(name):
+            yield name, max(_numbers(value), default=0)
+    yield "width", width
+    patch, image = _largest(config, _PATCH), _largest(config, _IMAGE)
+    yield "heads x head size", _largest(config, _HEADS) * _largest(config, _HEAD_SIZE)
+    yield "patch x patch x channels", patch * patch * max(1, _largest(config, _CHANNELS))
+    if patch:
+        yield "patches of an image", (image // patch) ** 2
+
+
+def _largest(config: Mapping[str, Any], names: re.Pattern[str]) -> int:
+    return max((size for name in config if names.match(name) for size in _numbers(config[name])), default=0)
 
 
 def _numbers(value: Any) -> list[int]:

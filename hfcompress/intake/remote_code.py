@@ -8,24 +8,31 @@ from pathlib import Path
 from typing import Any
 
 from hfcompress.errors import UnsafeError
+from hfcompress.intake.json_text import read_mapping
 
 #: A commit of a repository, and no branch or tag, which may name other code tomorrow.
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def code_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The classes of its own that a config names: `modeling_own.OwnModel`."""
-    own = config.get("auto_map")
-    return tuple(_texts(own)) if own else ()
+def code_of(folder: Path) -> tuple[str, ...]:
+    """The classes of its own that a model folder names: `modeling_own.OwnModel`.
+
+    Every config counts, that of the tokenizer, the image processor and the processor too: each loader obeys its own.
+
+    Raises:
+        UnsafeError: a config is no JSON, or too large.
+    """
+    configs = (read_mapping(path) for path in sorted(folder.glob("*config.json")))
+    return tuple(dict.fromkeys(name for config in configs for name in _named(config)))
 
 
-def check_code(config: Mapping[str, Any], folder: Path, *, trust_remote_code: bool) -> None:
+def check_code(folder: Path, *, trust_remote_code: bool) -> None:
     """Refuse code that the user has not allowed, and code from elsewhere in any case.
 
     Raises:
         UnsafeError: names the classes, and the way out.
     """
-    code = code_of(config)
+    code = code_of(folder)
     if code and not trust_remote_code:
         raise UnsafeError(
             f"{folder} asks to run its own code ({', '.join(code)}); read that code, and pass --trust-remote-code if "
@@ -56,6 +63,16 @@ def check_pinned(model: str, revision: str | None, code: tuple[str, ...]) -> Non
             f"only, and its revision is {revision or 'not given'}; pin the commit whose code you have read: "
             f"model: {{id: {model}, revision: <40 hex digits>}}"
         )
+
+
+def _named(config: Mapping[str, Any]) -> Iterator[str]:
+    """What every `auto_map` says, those of configs inside a config too: a processor's holds its parts."""
+    stack: list[Any] = [config]  # and no recursion: nesting is the file's own word
+    while stack:
+        part = stack.pop()
+        if isinstance(part, Mapping):
+            yield from _texts(part.get("auto_map"))
+            stack += part.values()
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -47,7 +47,7 @@ def resolve(model: ModelRef, *, trust_remote_code: bool = False) -> Path:
     if folder.exists():
         raise ModelError(f"model {model.id!r} is a file; give the folder that holds config.json and the weights")
     folder = _download(model, MODEL_FILES)
-    code = code_of(read_config(folder)) if trust_remote_code else ()
+    code = code_of(folder) if trust_remote_code else ()
     if code:
         check_pinned(model.id, model.revision, code)
         return _download(model, (*MODEL_FILES, *_CODE_FILES))
@@ -87,14 +87,20 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def check_safe(folder: Path, *, trust_remote_code: bool = False) -> None:
-    """Refuse a folder that must not be loaded: pickled weights, code of its own, headers and sizes that are not true.
+    """Refuse a folder that must not be loaded: pickled weights, code of its own, adapters, headers and sizes not true.
 
     Raises:
         UnsafeError: with the file or the class, and the way out.
         ModelError: there are no weights.
     """
     config = read_config(folder)
-    check_code(config, folder, trust_remote_code=trust_remote_code)
+    if (folder / "adapter_config.json").exists():
+        raise UnsafeError(
+            f"{folder} holds an adapter (adapter_config.json), which loaders follow to a base model elsewhere that "
+            "nobody checked; merge it first: "
+            "AutoPeftModel.from_pretrained(folder).merge_and_unload().save_pretrained(merged)"
+        )
+    check_code(folder, trust_remote_code=trust_remote_code)
     if any(folder.glob("*.safetensors")):
         check_config(config, str(folder / "config.json"), check_weights(folder))
         return

@@ -6,7 +6,10 @@ import json
 import os
 from pathlib import Path
 
-from hfcompress.errors import InputError
+from pydantic import ValidationError
+
+from hfcompress.errors import InputError, UnsafeError
+from hfcompress.intake.json_text import read_mapping
 from hfcompress.results.run import Results
 
 SCHEMA = "hfcompress.results/1"
@@ -27,8 +30,8 @@ def read_results(path: Path) -> Results:
         InputError: the file is missing, is no JSON, or is of another schema.
     """
     try:
-        return Results.model_validate_json(path.read_text(encoding="utf-8"))
+        return Results.model_validate(read_mapping(path))
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; run the recipe first: hfcompress run RECIPE") from error
-    except ValueError as error:
+    except (ValidationError, UnsafeError) as error:
         raise InputError(f"{path} is not a results file of schema {SCHEMA}: {error}") from error

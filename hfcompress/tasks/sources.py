@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hfcompress.errors import DataError
-from hfcompress.intake.archive import check_archives
+from hfcompress.intake.archive import check_data
 from hfcompress.recipe.data import SourceConfig
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ def open_source(config: SourceConfig, key: str = "data.path") -> Mapping[str, Da
 
     path = Path(config.path).expanduser()
     try:
+        if path.exists():
+            check_data(path)
         if path.is_file():
             return _open_file(path, key)
         if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
             return _open_saved(path)
         # Anything else is a folder of files named after their splits, or a Hub id.
-        if path.is_dir():
-            check_archives(path)
         name = str(path) if path.is_dir() else config.path
         return dict(datasets.load_dataset(name, config.subset, revision=config.revision))
     except DataError:

@@ -7,6 +7,8 @@ import os
 import pickle
 import random
 import string
+import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -81,7 +83,7 @@ def test_a_pickle_under_another_name_is_known_by_its_content_and_not_run(
 def test_the_folders_of_this_user_are_known_wherever_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/srv/people/someone")
     config = json.dumps({"_name_or_path": "/srv/people/someone/teacher", "other": "/srv/people/someone-else"})
-    (found,) = findings(publication(config__json=config.encode()))
+    (found,) = findings(publication(config__txt=config.encode()))
     assert found.what == "holds a path of a machine (/srv/people/someone/teacher) at byte 19"
 
 
@@ -125,6 +127,75 @@ def test_a_dump_of_the_environment_is_known_in_each_of_its_forms() -> None:
     }
     for form, text in dumps.items():
         assert any("environment variables" in found.what for found in findings(publication(notes=text.encode()))), form
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("/mnt/nas/acme-secret/bert", "/data/users/anna/bert", "/scratch/anna/bert", "/opt/models/bert"),
+        *("/workspace/a/b", "D:\\work\\anna\\bert", "d:/work/bert", "\\\\nas\\anna\\bert", "~/models/bert"),
+        *("~anna/bert", "/home/josé/bert", "/Users/Anna Smith/bert", "/home/anna/bert"),
+    ],
+)
+def test_an_absolute_path_is_known_in_json_and_in_yaml_wherever_it_leads(place: str) -> None:
+    for name, content in (
+        ("config__json", json.dumps({"a": [{"_name_or_path": place}]})),
+        ("config__json", json.dumps({"a": place}, ensure_ascii=False)),
+        ("recipe__yaml", f"model: {{id: '{place}'}}\n"),
+    ):
+        (found,) = findings(publication(**{name: content.encode()}))
+        assert "path" in found.what
+
+
+@pytest.mark.parametrize("place", ["/home/josé/bert", "/Users/Anna Smith/bert", "/home/anna/bert"])
+def test_a_home_is_known_whatever_its_name_in_text_and_in_binary_files(place: str) -> None:
+    for content in (place.encode(), b"\xff\0\x80" + place.encode() + b"\0\xff"):
+        (found,) = findings(publication(model__onnx=content))
+        assert place in found.what
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("before", [b"", b"x"])
+def test_a_token_in_utf_16_is_known(encoding: str, before: bytes) -> None:
+    (found,) = findings(publication(notes__txt=before + f"\ntoken {TOKEN}".encode(encoding)))
+    assert found.what.startswith("holds a Hugging Face token (hf_(hidden)) in UTF-16")
+
+
+def test_what_json_writes_in_escapes_is_known() -> None:
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in TOKEN)
+    (found,) = findings(publication(notes__json=f'{{"a": "{escaped}"}}'.encode()))
+    assert found.what.startswith("holds a Hugging Face token (hf_(hidden)) in escapes")
+
+
+def test_names_of_nodes_classes_and_words_are_no_paths() -> None:
+    names = ["/bert/encoder/layer.0/MatMul", "/m/09x0r"]
+    held = {"nodes_to_exclude": names, "id2label": {"0": names[1]}, "model": {"vocab": [[names[0], -1.0]]}, "a": "/ b"}
+    held |= {"smooth": {"alphas": {names[0]: 0.5}}, "url": "https://example.org/a/b", "of": "and/or", "slash": "/"}
+    assert findings(publication(ort_config__json=json.dumps(held).encode())) == ()
+
+
+@pytest.mark.parametrize("repeated", ["sk-", "eyJ", "/home/", "eyJ-" * 250 + ".eyJ-"])
+def test_what_only_begins_as_a_finding_costs_little_more_than_text(repeated: str) -> None:
+    size = 4_000_000
+
+    def seconds(text: str) -> float:
+        held = publication(notes__txt=(text * (size // len(text))).encode())
+        begin = time.process_time()
+        assert findings(held) == ()
+        return time.process_time() - begin
+
+    assert seconds(repeated) < 10 * seconds("some words of a text, ") + 0.5
+
+
+def test_a_file_full_of_findings_is_told_in_a_few_lines() -> None:
+    tracemalloc.start()
+    try:
+        found = findings(publication(notes__txt=f"{TOKEN} ".encode() * 100_000))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 1 <= len(found) <= 5
+    assert peak < 40e6, f"{peak / 1e6:.0f} MB were taken"
 
 
 @pytest.mark.parametrize("path", ["../model.onnx", "/model.onnx", "a/../b", "a\\b", "./a", "a//b"])

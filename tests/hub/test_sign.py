@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,6 +67,32 @@ def test_what_the_hub_and_a_download_leave_beside_the_files_changes_nothing(
     (signed / ".cache").mkdir()
     (signed / ".cache" / "note").write_text("x")
     assert verify(signed, keys[1]).passed
+
+
+def test_a_file_of_somebody_else_changes_nothing_and_their_command_takes_it_too(
+    signed: Path, keys: tuple[Path, Path]
+) -> None:
+    from click.testing import CliRunner
+    from model_signing._cli import main
+
+    (signed / "LICENSE").write_text("added on the Hub")
+    found = verify(signed, keys[1])
+    assert (found.passed, found.signed, found.notes) == (True, True, ("LICENSE",))
+    command = ["verify", "key", str(signed), "--signature", str(signed / SIGNATURE), "--public_key", str(keys[1])]
+    assert CliRunner().invoke(main, command).exit_code != 0
+    assert CliRunner().invoke(main, [*command, "--ignore-paths", str(signed / "LICENSE")]).exit_code == 0
+
+
+def test_a_file_that_the_manifest_lacks_all_at_once_is_no_file_of_somebody_else(
+    signed: Path, keys: tuple[Path, Path]
+) -> None:
+    manifest = json.loads((signed / "manifest.json").read_text())
+    del manifest["files"]["README.md"]
+    (signed / "manifest.json").write_text(json.dumps(manifest))
+    (signed / "README.md").write_text("another")
+    found = verify(signed, keys[1])
+    assert found.notes == ("README.md",)
+    assert found.signed is False
 
 
 @pytest.mark.parametrize("name", ["README.md", "manifest.json", "onnx/model.onnx"])

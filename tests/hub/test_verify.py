@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from hfcompress.artifact import read_manifest
 from hfcompress.errors import InputError
 from hfcompress.hub.verify import downloaded, verify
+from hfcompress.results import read_results
 from tests.hub.published_folders import RESULTS, make_artifact, make_repository, make_run
 
 
@@ -45,8 +47,15 @@ class Payload:
         (lambda folder: (folder / "config.json").unlink(), "config.json is missing"),
         (replace("modeling.py", b"import os"), "modeling.py was added"),
         (replace("onnx/extra.bin", pickle.dumps(Payload())), "onnx/extra.bin was added"),
-        (lambda folder: (folder / "link").symlink_to("/etc"), None),
-        (lambda folder: (folder / "link.json").symlink_to("/absent"), "link.json was added"),
+        (lambda folder: (folder / "link").symlink_to("/etc"), "link was added, a link that may lead anywhere"),
+        (
+            lambda folder: (folder / "link.json").symlink_to("/absent"),
+            "link.json was added, a link that may lead anywhere",
+        ),
+        (replace(".hidden.py", b"import os"), ".hidden.py was added"),
+        (replace("onnx/.config.json", b"{}"), "onnx/.config.json was added"),
+        (replace("notes.txt", pickle.dumps(Payload())), "notes.txt was added"),
+        (replace("vocab.txt", b"a"), "vocab.txt was added"),
         (replace(".gitattributes", b"*.onnx filter=lfs"), None),
     ],
 )
@@ -79,7 +88,33 @@ def test_a_manifest_leads_nowhere_else(tmp_path: Path, name: str) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"][name] = {"sha256": "0" * 64, "size": 1}
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    assert verify(folder).faults == (f"the manifest names {name!r}, which is outside of the folder",)
+    with pytest.raises(InputError, match="which is no file of this repository"):
+        verify(folder)
+    artifact = make_artifact(tmp_path / "student")
+    manifest = json.loads((artifact / "manifest.json").read_text())
+    manifest["files"][name] = {"sha256": "0" * 64, "size": 1}
+    (artifact / "manifest.json").write_text(json.dumps(manifest))
+    assert verify(artifact).faults == (f"the manifest names {name!r}, which is outside of the folder",)
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "images/logo.png", ".hidden"])
+def test_what_others_put_beside_the_files_is_told_and_no_fault(tmp_path: Path, name: str) -> None:
+    folder = make_repository(tmp_path / "repository")
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("of somebody else")
+    found = verify(folder)
+    assert found.passed
+    assert found.notes == (name,)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "results.json"])
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, name: str) -> None:
+    folder = make_repository(tmp_path / "repository")
+    (folder / name).write_text('{"schema": "x", ' + (folder / name).read_text().lstrip()[1:])
+    with pytest.raises(InputError, match="the key 'schema' is there twice"):
+        verify(folder)
+    with pytest.raises(InputError, match="the key 'schema' is there twice"):
+        read_manifest(folder) if name == "manifest.json" else read_results(folder / name)
 
 
 def test_what_the_manifest_names_is_looked_into_all_the_same(tmp_path: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import os
 import pickle
+import re
 import stat
 import tarfile
 import tracemalloc
@@ -18,6 +22,7 @@ import datasets  # noqa: F401 - here, so that no row of the table pays for the i
 import pytest
 
 from hfcompress.errors import DataError, InputError, ModelError, RecipeError, UnsafeError
+from hfcompress.intake.config import check_config
 from hfcompress.models.folder import check_safe
 from hfcompress.onnx_graph.file import model_file
 from hfcompress.recipe import load_recipe
@@ -119,6 +124,11 @@ def bomb(folder: Path) -> Path:
     return folder
 
 
+def packed(folder: Path, name: str, content: bytes) -> Path:
+    (folder / name).write_bytes(content)
+    return folder / name
+
+
 def recipe(folder: Path, text: str | bytes) -> Path:
     path = folder / "recipe.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -210,7 +220,7 @@ BAD: dict[str, tuple[Make, Callable[[Path], Any], type[InputError], str]] = {
         lambda t: model(t / "m", {"vocab_size": 3_000_000_000}),
         check_safe,
         UnsafeError,
-        r"`vocab_size: 3000000000` with a width of 32 asks for about 9\.6e\+10 weights, and 2\.0e\+07 are the most",
+        r"`vocab_size: 3000000000` with a width of 32 .* about 9\.6e\+10 weights, and 2\.0e\+07 are the most",
     ),
     "a million layers": (
         lambda t: model(t / "m", {"num_hidden_layers": 1_000_000}),
@@ -223,6 +233,54 @@ BAD: dict[str, tuple[Make, Callable[[Path], Any], type[InputError], str]] = {
         check_safe,
         UnsafeError,
         "config.json: vision_config: `hidden_size: 10000000`",
+    ),
+    "layers and sizes that are absurd only together": (
+        lambda t: model(t / "m", {"num_hidden_layers": 10_000, "intermediate_size": 300_000}),
+        check_safe,
+        UnsafeError,
+        r"`intermediate_size: 300000` with a width of 32 and 10000 layers asks for about 9\.6e\+10",
+    ),
+    "layers and sizes that are absurd only together, of few layers": (
+        lambda t: model(t / "m", {"num_hidden_layers": 30, "intermediate_size": 200_000}),
+        check_safe,
+        UnsafeError,
+        r"`intermediate_size: 200000` with a width of 32 and 30 layers asks for about 1\.9e\+08",
+    ),
+    "layers and sizes that are absurd only together, in a tower of the model": (
+        lambda t: model(t / "m", {"text_config": {"n_layers": 5000, "dim": 64, "hidden_dim": 200_000}}),
+        check_safe,
+        UnsafeError,
+        "text_config: `hidden_dim: 200000` with a width of 64",
+    ),
+    "experts and layers that are absurd only together": (
+        lambda t: model(t / "m", {"num_hidden_layers": 500, "num_local_experts": 500, "intermediate_size": 4096}),
+        check_safe,
+        UnsafeError,
+        "`intermediate_size: 4096` with a width of 32 and 250000 layers",
+    ),
+    "groups of layers that are absurd only together": (
+        lambda t: model(t / "m", {"num_hidden_groups": 9000, "inner_group_num": 9000}),
+        check_safe,
+        UnsafeError,
+        "with a width of 32 and 81000000 layers",
+    ),
+    "heads and their size that are absurd only together": (
+        lambda t: model(t / "m", {"num_attention_heads": 100_000, "head_dim": 100_000}),
+        check_safe,
+        UnsafeError,
+        "`heads x head size: .*asks for about 3.2e",
+    ),
+    "patches of absurd sizes": (
+        lambda t: model(t / "m", {"patch_size": 100_000, "num_channels": 3}),
+        check_safe,
+        UnsafeError,
+        "`patch x patch x channels: .*asks for about 9.6e",
+    ),
+    "many layers of a width that the config leaves to its family": (
+        lambda t: model(t / "m", '{"num_hidden_layers": 5000}'),
+        check_safe,
+        UnsafeError,
+        "with a width of 768",
     ),
     "a billion labels": (
         lambda t: model(t / "m", {"num_labels": 10**9}),
@@ -240,7 +298,13 @@ BAD: dict[str, tuple[Make, Callable[[Path], Any], type[InputError], str]] = {
         lambda t: model(t / "m", preprocessor_config__json=b'{"size": {"height": 1000000, "width": 1000000}}'),
         ImageClassification().load_processor,
         UnsafeError,
-        r"preprocessor_config\.json: `size` asks for images of 1000000 pixels",
+        r"preprocessor_config\.json: `size` asks for images of 1000000000000 pixels; at most 4194304",
+    ),
+    "images of which one alone takes gigabytes": (
+        lambda t: model(t / "m", preprocessor_config__json=b'{"crop_size": {"height": 16384, "width": 16384}}'),
+        ImageClassification().load_processor,
+        UnsafeError,
+        "`crop_size` asks for images of 268435456 pixels",
     ),
     "a config that nests without end": (
         lambda t: model(t / "m", '{"a":' * 100_000),
@@ -273,6 +337,43 @@ BAD: dict[str, tuple[Make, Callable[[Path], Any], type[InputError], str]] = {
         lambda p: check_safe(p, trust_remote_code=True),
         UnsafeError,
         r"code of another repository \(some/other--own\.Own\), whose revision nothing pins",
+    ),
+    "code of a tokenizer's own": (
+        lambda t: model(t / "m", tokenizer_config__json=b'{"auto_map": {"AutoTokenizer": [null, "evil.Tok"]}}'),
+        check_safe,
+        UnsafeError,
+        r"asks to run its own code \(evil\.Tok\)",
+    ),
+    "code of a tokenizer, as older versions write it": (
+        lambda t: model(t / "m", tokenizer_config__json=b'{"auto_map": [null, "evil.Tok"]}'),
+        check_safe,
+        UnsafeError,
+        r"asks to run its own code \(evil\.Tok\)",
+    ),
+    "code of another repository in a tokenizer, although code is trusted": (
+        lambda t: model(
+            t / "m",
+            {"auto_map": {"AutoModel": "own.Own"}},
+            tokenizer_config__json=b'{"auto_map": {"AutoTokenizer": [null, "evil/repo--evil.Tok"]}}',
+        ),
+        lambda p: check_safe(p, trust_remote_code=True),
+        UnsafeError,
+        r"code of another repository \(evil/repo--evil\.Tok\)",
+    ),
+    "code of another repository in a part of a processor, although code is trusted": (
+        lambda t: model(
+            t / "m",
+            processor_config__json=b'{"image_processor": {"auto_map": {"AutoImageProcessor": "evil/repo--evil.P"}}}',
+        ),
+        lambda p: check_safe(p, trust_remote_code=True),
+        UnsafeError,
+        r"code of another repository \(evil/repo--evil\.P\)",
+    ),
+    "an adapter that leads to a folder nobody checked": (
+        lambda t: model(t / "m", adapter_config__json=b'{"base_model_name_or_path": "../elsewhere"}'),
+        check_safe,
+        UnsafeError,
+        r"holds an adapter \(adapter_config\.json\).*merge it first",
     ),
     "a kernel of the Hub": (
         lambda t: model(t / "m", {"_attn_implementation_internal": "some/kernel"}),
@@ -403,6 +504,56 @@ BAD: dict[str, tuple[Make, Callable[[Path], Any], type[InputError], str]] = {
         "'train.csv' is a link",
     ),
     "a zip that unpacks to gigabytes": (bomb, read_data, DataError, "would unpack to more than 3892314112"),
+    "a zip that is called csv": (
+        lambda t: (zipped(t, f"../{RAN}") / "train.zip").rename(t / "train.csv"),
+        read_data,
+        DataError,
+        r"train\.csv is compressed \(zip\).*give the plain file",
+    ),
+    "a zip that is called csv, in a folder": (
+        lambda t: ((zipped(t, f"../{RAN}") / "train.zip").rename(t / "train.csv"), t)[1],
+        read_data,
+        DataError,
+        r"train\.csv is compressed \(zip\)",
+    ),
+    "a zip that begins as text": (
+        lambda t: recipe(t, b"text,label\n" + (zipped(t, "x") / "train.zip").read_bytes()).rename(t / "train.csv"),
+        read_data,
+        DataError,
+        r"train\.csv is compressed \(zip\)",
+    ),
+    "a tar that is called csv": (
+        lambda t: packed(t, "train.csv", gzip.decompress((tarred(t, "x") / "train.tar.gz").read_bytes())),
+        read_data,
+        DataError,
+        r"train\.csv is compressed \(tar\)",
+    ),
+    "a zip without a suffix": (
+        lambda t: ((zipped(t, f"../{RAN}") / "train.zip").rename(t / "train"), t)[1],
+        read_data,
+        DataError,
+        f"member '../{RAN}' leaves the folder",
+    ),
+    **{
+        f"rows compressed by {kind}": (
+            lambda t, name=name, content=content: packed(t, name, content),
+            read_data,
+            DataError,
+            rf"{re.escape(name)} is compressed \({kind}\)",
+        )
+        for kind, name, content in (
+            ("gzip", "train.csv", gzip.compress(bytes(100_000))),
+            ("bzip2", "train.jsonl", bz2.compress(bytes(100_000))),
+            ("xz", "train.parquet", lzma.compress(bytes(100_000))),
+            ("zstd", "train.json", b"\x28\xb5\x2f\xfd\x04\x00"),
+        )
+    },
+    "rows compressed by gzip, which say so": (
+        lambda t: packed(t, "train.csv.gz", gzip.compress(bytes(100_000))).parent,
+        read_data,
+        DataError,
+        r"train\.csv\.gz is compressed \(gzip\)",
+    ),
     "a tar that leaves its folder": (
         lambda t: tarred(t, f"../{RAN}"),
         read_data,
@@ -466,6 +617,39 @@ def test_what_is_right_passes(tmp_path: Path) -> None:
     check_safe(model(tmp_path / "m", {"vocab_size": 64, "num_hidden_layers": 2, "vision_config": {"image_size": 224}}))
     for deep in (False, True):
         assert model_file(graph(tmp_path / "graph", deep=deep)) == tmp_path / "graph" / "model.onnx"
+
+
+#: Configs of models that people use, with the elements of their weights.
+REAL: dict[str, tuple[dict[str, Any], int]] = {
+    "albert-large": (
+        {"hidden_size": 1024, "embedding_size": 128, "num_hidden_layers": 24, "intermediate_size": 4096,
+         "vocab_size": 30000, "num_hidden_groups": 1, "inner_group_num": 1, "num_attention_heads": 16,
+         "max_position_embeddings": 512}, 17_700_000,
+    ),
+    "llama-3.2-1b": (
+        {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32,
+         "head_dim": 64, "max_position_embeddings": 131_072, "vocab_size": 128_256}, 1_236_000_000,
+    ),
+    "deepseek-v3": (
+        {"hidden_size": 7168, "intermediate_size": 18432, "moe_intermediate_size": 2048, "num_hidden_layers": 61,
+         "n_routed_experts": 256, "num_attention_heads": 128, "vocab_size": 129_280}, 671_000_000_000,
+    ),
+    "mobilevit-xx-small": (
+        {"hidden_sizes": [64, 80, 96], "image_size": 256, "patch_size": 2, "num_channels": 3,
+         "neck_hidden_sizes": [16, 16, 24, 48, 64, 80, 320]}, 1_300_000,
+    ),
+    "vit-base": (
+        {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "image_size": 384, "patch_size": 16,
+         "num_attention_heads": 12, "num_channels": 3}, 86_000_000,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_the_sizes_of_models_that_people_use_pass(name: str) -> None:
+    config, elements = REAL[name]
+    check_config(config, name)
+    check_config(config, name, elements)
 
 
 def test_every_error_of_the_table_is_one_that_the_command_line_calls_bad_input() -> None:
