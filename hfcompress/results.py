@@ -194,7 +194,7 @@ class ArtifactResult(Speed):
         difference: paired, against the gate's reference or the baseline, on `report_on`.
         validation_difference: likewise on `gates_on`.
         parents: the artifacts that it was made from, teachers included; empty when nobody said.
-        publishable: False when a gate of it or of one of its ancestors failed.
+        publishable: whether every gate of it and of its ancestors passed; False when nobody said.
         measurements: the same figures for further hosts.
         fallback: how its layers were returned to floating point; null where none were to be.
         flips: how its answers differ from the reference of `difference`, on `report_on`; null where no answer is right
@@ -215,7 +215,7 @@ class ArtifactResult(Speed):
     difference: dict[str, Difference] = Field(default_factory=dict)
     validation_difference: dict[str, Difference] = Field(default_factory=dict)
     parents: tuple[str, ...] = ()
-    publishable: bool = True
+    publishable: bool = False
     measurements: tuple[Speed, ...] = ()
     fallback: FallbackResult | None = None
     flips: Flips | None = None
@@ -330,6 +330,8 @@ class Results(Record):
         models: what the recipe takes and no stage makes, `source` first; empty without a recipe.
         data: the rows that were read; null for models that were measured without a recipe.
         seed: of everything that drew.
+        recipe_sha256: of the canonical text of the recipe without `publish`; null without a recipe.
+        hfcompress: the version that ran.
     """
 
     schema_: Literal["hfcompress.results/1"] = Field(default="hfcompress.results/1", alias="schema")
@@ -344,6 +346,8 @@ class Results(Record):
     models: tuple[SourceModel, ...] = ()
     data: DataSource | None = None
     seed: int | None = None
+    recipe_sha256: str | None = None
+    hfcompress: str | None = None
 
     def artifact(self, name: str) -> ArtifactResult:
         """The result of one artifact by name."""
