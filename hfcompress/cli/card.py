@@ -8,21 +8,24 @@ from typing import Annotated
 import typer
 
 from hfcompress.cli.options import Debug
+from hfcompress.cli.push import target_of_command
+
+#: A name without a namespace, of which a card says that it is not known yet.
+_NOT_KNOWN = "model"
 
 
 def card(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    repo_id: Annotated[str | None, typer.Option("--repo-id", help="Where it will be: namespace/name.")] = None,
+    repo_id: Annotated[
+        str | None, typer.Option("--repo-id", help="Where it will be: namespace/name; default: `publish.repo_id`.")
+    ] = None,
     artifact: Annotated[
-        list[str], typer.Option("--artifact", help="What to publish, the preferred one first; default: what serves.")
+        list[str], typer.Option("--artifact", help="What to publish, the root first; default: as `push`.")
     ] = [],  # noqa: B006 - typer copies it
     debug: Debug = False,
 ) -> None:
-    """Print the card of a run. Sends nothing, and changes nothing."""
-    from hfcompress.hub.choice import default_choice
-    from hfcompress.hub.layout import README, RunFacts, layout
+    """Print the card that `push` would send. Sends nothing, and changes nothing."""
+    from hfcompress.pipeline.publish import card_of
 
-    facts = RunFacts.read(run)
-    publication = layout(facts, artifact or default_choice(facts.results), repo_id)
-    content = next(file.content for file in publication if file.path == README)
-    typer.echo(content if isinstance(content, Path) else content.decode("utf-8"), nl=False)
+    asked = {"repo_id": repo_id, "artifacts": tuple(artifact) or None}
+    typer.echo(card_of(run, target_of_command(run, asked, _NOT_KNOWN)), nl=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,37 +47,46 @@ def push(
     from hfcompress.pipeline.publish import preview, publish_run
 
     asked = {"repo_id": repo_id, "private": private, "create_pr": create_pr, "revision": revision}
-    target = _target(run, {**asked, "artifacts": tuple(artifact) or None})
+    target = target_of_command(run, {**asked, "artifacts": tuple(artifact) or None})
     if dry_run:
-        show_publication(preview(run, target), target, format_)
+        show_publication(preview(run, target), target, format_, signed=sign is not None)
         return
     with Session(format_.value) as session:
         pushed = publish_run(run, target, session.progress, sign)
     show_pushed(pushed, format_)
 
 
-def _target(run: Path, asked: dict[str, Any]) -> PublishConfig:
-    """What the command line says, and the recipe where it does not."""
+def target_of_command(run: Path, asked: dict[str, Any], otherwise: str | None = None) -> PublishConfig:
+    """What the command line says, and the recipe where it does not.
+
+    Args:
+        run: a run folder.
+        asked: fields of `PublishConfig`; None: not said.
+        otherwise: the repository where neither says one; None: that is an error.
+    """
     from hfcompress.pipeline.publish import target_of
     from hfcompress.recipe.publish import PublishConfig
 
     said = target_of(run)
     given = {name: value for name, value in asked.items() if value is not None}
+    if said is None and otherwise is not None:
+        given.setdefault("repo_id", otherwise)
     if said is None and "repo_id" not in given:
         raise InputError(f"the recipe of {run} does not say where it is published; give the repository: namespace/name")
     return config_of(PublishConfig, **{**({} if said is None else said.model_dump()), **given})
 
 
-def show_publication(publication: Publication, target: PublishConfig, format_: OutputFormat) -> None:
+def show_publication(
+    publication: Publication, target: PublishConfig, format_: OutputFormat, *, signed: bool = False
+) -> None:
     """What would be pushed: every file with its size, and the card."""
     card = next(file for file in publication if file.path == _CARD).content
     text = card.decode() if isinstance(card, bytes) else card.read_text(encoding="utf-8")
     sizes = {file.path: file.size for file in publication}
     if format_ is OutputFormat.json:
         said = target.model_dump(mode="json")
-        typer.echo(
-            json.dumps({"event": "publication", **said, "title": publication.title, "files": sizes, "card": text})
-        )
+        more = {"title": publication.title, "files": sizes, "card": text, "signed": signed}
+        typer.echo(json.dumps({"event": "publication", **said, **more}))
     elif format_ is OutputFormat.human:
         width = max(len(path) for path in sizes)
         where = f"{target.repo_id} ({'a pull request' if target.create_pr else target.revision})"
@@ -84,7 +94,16 @@ def show_publication(publication: Publication, target: PublishConfig, format_: O
         for path, size in sizes.items():
             typer.echo(f"  {path:<{width}}  {size / 1e6:10.3f} MB")
         typer.echo(f"  {f'{len(sizes)} files':<{width}}  {sum(sizes.values()) / 1e6:10.3f} MB\n")
-        typer.echo(f"{_EXAMPLES[target.examples]}\n\n{text}", nl=False)
+        typer.echo("\n".join((_EXAMPLES[target.examples], *_later(target, signed=signed))))
+        typer.echo(f"\n{text}", nl=False)
+
+
+def _later(target: PublishConfig, *, signed: bool) -> Iterator[str]:
+    """What is known only when the Hub is asked, or made only then."""
+    if "/" not in target.repo_id:
+        yield "The namespace is that of the token's owner: where the card says USER, a push writes it."
+    if signed:
+        yield "model.sig, the signature, is made when it is pushed, and is not among these files."
 
 
 _EXAMPLES = {

@@ -25,21 +25,34 @@ def report(
 
     Texts and images in the page are those that the run kept in its folder; the data is not read.
     """
-    from hfcompress.report.write import write_page, write_report
+    from hfcompress.report.write import write_page
 
     if len(runs) > 1 and html is None:
         raise InputError(f"{len(runs)} runs go into one page; say where with --html FILE")
     folders = [run.parent if run.name == "results.json" else run for run in runs]
-    read = [_read(folder) for folder in folders]
     if html is not None:
+        read = [_read(folder) for folder in folders]
         write_page(read, html)
     else:
-        write_report(read[0].results, folders[0], read[0].evidence)
+        read = [_drawn(folders[0])]
     session = Session(format_.value)
     for folder, run in zip(folders, read, strict=True):
         session.show(run.results, folder if html is None else None)
     if html is not None and session.format == "human":
         session.console.print(f"\nThe page is {html}", markup=False, soft_wrap=True)
+
+
+def _drawn(folder: Path) -> Reported:
+    """The report of one run, drawn while nobody else changes the folder."""
+    from hfcompress.pipeline.folder import RunFolder
+    from hfcompress.report.write import write_report
+    from hfcompress.results import read_results
+
+    read_results(folder / "results.json")  # says what to do where there is no run to lock
+    with RunFolder(folder).locked():
+        run = _read(folder)
+        write_report(run.results, folder, run.evidence)
+    return run
 
 
 def _read(folder: Path) -> Reported:

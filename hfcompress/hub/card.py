@@ -13,7 +13,6 @@ from typing import Any
 from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from hfcompress._version import __version__
 from hfcompress.hub.card_facts import CardFacts, hub_ids
 from hfcompress.hub.history import stories
 from hfcompress.hub.limits import classes_table, limitations
@@ -93,7 +92,7 @@ def _context(facts: CardFacts) -> dict[str, Any]:
         "limitations": limitations(facts),
         "snippets": snippets(facts),
         "beside": facts.beside,
-        "version": __version__,
+        "version": results.hfcompress,
         "versions": _versions(facts),
     }
 

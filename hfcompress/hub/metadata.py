@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from hfcompress.hub.card_facts import CardFacts, hub_ids
+from hfcompress.hub.licenses import LICENSES, license_link
 from hfcompress.recipe.tasks import TaskName
 from hfcompress.results import ArtifactResult
 
@@ -23,7 +24,8 @@ _METRICS = {
     "spearman": "spearmanr",
 }
 _TAGS = {"distill": "distillation", "qat": "quantization-aware-training", "quantize": "quantized"}
-_LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+#: What an id such as `license_name` does not hold.
+_NO_ID = re.compile(r"[^a-z0-9.]+")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*|code|multilingual")
 #: Text that every reader of YAML, 1.1 or 1.2, takes for text without quotes.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]*([ ./-][A-Za-z0-9_]+)*")
@@ -60,12 +62,16 @@ def metadata(facts: CardFacts) -> dict[str, Any]:
 
 
 def _license(facts: CardFacts) -> dict[str, Any]:
-    """That of the weights, where there is one and all have the same."""
-    found = {(model.license, model.license_name, model.license_link) for model in facts.bases}
+    """That of the weights, where there is one and all have the same. The Hub refuses a card with an identifier that it
+    does not know, so such a one becomes the name of another license."""
+    found = {(model.license, model.license_name, license_link(model)) for model in facts.bases}
     identity, name, link = found.pop() if len(found) == 1 else (None, None, None)
-    if identity is None or not _LICENSE.fullmatch(identity.lower()):
+    if identity is None:
         return {"license": "unknown"}
-    return {"license": identity.lower(), "license_name": name, "license_link": link}
+    if identity.lower() in LICENSES - {"other"}:
+        return {"license": identity.lower()}
+    named = name or (identity if identity.lower() != "other" else "")
+    return {"license": "other", "license_name": _NO_ID.sub("-", named.lower()).strip("-."), "license_link": link}
 
 
 def _languages(facts: CardFacts) -> tuple[str, ...]:

@@ -37,6 +37,10 @@ def missing_from_results(results: Mapping[str, Any] | None, parents: Iterable[Ma
     digests = [split.get("digest") for split in _mappings(list(splits.values()))] if isinstance(splits, Mapping) else []
     if not digests or not all(digests):
         missing.append("the digests of the data (results.json: data.splits)")
+    if not results.get("recipe_sha256"):
+        missing.append("the recipe that was measured (results.json: recipe_sha256)")
+    if not results.get("hfcompress"):
+        missing.append("the version of hfcompress that ran (results.json: hfcompress)")
     if not isinstance(results.get("seed"), int):
         missing.append("the seed (results.json: seed)")
     if not results.get("hosts"):

@@ -14,6 +14,7 @@ from hfcompress.hub.repository import MAIN, WAITS_S, Repository
 from hfcompress.hub.scan import scan
 from hfcompress.hub.sign import SIGNATURE, public_key_of, signed
 from hfcompress.progress import SILENT, Progress
+from hfcompress.recipe.publish import revision_fault
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,9 @@ def push(
     """
     if options.create_pr and options.revision != MAIN:
         raise InputError(f"a pull request is against {MAIN}; leave out --create-pr or --revision {options.revision}")
+    fault = revision_fault(options.revision)
+    if fault is not None:
+        raise InputError(f"no branch can be called {options.revision!r}: it {fault}")
     scan(publication)
     if options.sign is not None:
         public_key_of(options.sign)  # before the Hub is asked

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hfcompress.artifact import MANIFEST, FileEntry, Manifest, digest_of, hash_file, read_manifest
-from hfcompress.errors import InputError, UnsafeError
+from hfcompress.errors import InputError, RecipeError, UnsafeError
 from hfcompress.hub.provenance import missing_from_manifest, missing_from_results
 from hfcompress.hub.publication import PublishedArtifact, RepositoryManifest, is_inside
 from hfcompress.hub.published import read_repository_manifest
@@ -22,8 +22,9 @@ from hfcompress.intake.graph import check_graph
 from hfcompress.intake.json_text import read_mapping
 from hfcompress.intake.pickles import holds_pickle, is_pickle_name, read_head
 from hfcompress.intake.weights import check_safetensors
+from hfcompress.recipe.loader import recipe_sha256
 
-RESULTS = "results.json"
+RESULTS, RECIPE = "results.json", "recipe.yaml"
 Kind = Literal["artifact", "repository", "run"]
 #: What git, the Hub and a download leave beside the files.
 _LEFT_BESIDE = frozenset({".cache", ".git", ".gitattributes", ".gitignore", ".github"})
@@ -134,10 +135,11 @@ def _verify_repository(folder: Path, manifest: RepositoryManifest) -> Verificati
     for name, artifact in manifest.artifacts.items():
         faults += _unnamed(name, artifact, manifest.files)
         missing += missing_from_manifest(name, artifact)
-    parents = [artifact.parents for artifact in manifest.artifacts.values()]
-    missing += missing_from_results(_mapping(folder / RESULTS), parents)
-    if "recipe.yaml" not in manifest.files:
-        missing.append("the recipe (recipe.yaml)")
+    parents, results = [artifact.parents for artifact in manifest.artifacts.values()], _mapping(folder / RESULTS)
+    missing += missing_from_results(results, parents)
+    if RECIPE not in manifest.files:
+        missing.append(f"the recipe ({RECIPE})")
+    faults += _recipe_faults(folder, results)
     files = len(manifest.files)
     return Verification("repository", tuple(manifest.artifacts), files, tuple(faults), tuple(missing), tuple(notes))
 
@@ -162,10 +164,25 @@ def _verify_run(folder: Path) -> Verification:
     made = {name for name, entry in measured.items() if entry.get("path")}
     faults += (f"artifacts/{name} is missing, which {RESULTS} measured" for name in sorted(made - manifests.keys()))
     missing += missing_from_results(results, [manifest.parents for manifest in manifests.values()])
-    if not (folder / "recipe.yaml").is_file():
-        missing.append("the recipe (recipe.yaml)")
+    if not (folder / RECIPE).is_file():
+        missing.append(f"the recipe ({RECIPE})")
+    faults += _recipe_faults(folder, results)
     files = sum(len(manifest.files) for manifest in manifests.values())
     return Verification("run", tuple(manifests), files, tuple(faults), tuple(missing))
+
+
+def _recipe_faults(folder: Path, results: Mapping[str, Any] | None) -> Iterator[str]:
+    """Where results and recipe both say what was run, they have to say the same."""
+    said = (results or {}).get("recipe_sha256")
+    if not said or not (folder / RECIPE).is_file():
+        return
+    try:
+        found = recipe_sha256((folder / RECIPE).read_text(encoding="utf-8", errors="replace"))
+    except RecipeError as error:
+        yield str(error)
+        return
+    if found != said:
+        yield f"{RECIPE} is another one than {RESULTS} measured"
 
 
 def _file_faults(folder: Path, files: Mapping[str, FileEntry]) -> Iterator[str]:

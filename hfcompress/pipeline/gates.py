@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -151,11 +152,31 @@ def floating_point_of(recipe: Recipe, artifact: str) -> str | None:
 
 
 def unpublishable(recipe: Recipe, gates: Sequence[GateResult]) -> set[str]:
-    """The artifacts whose gate failed, and all that is made from them."""
-    marked = {gate.artifact for gate in gates if not gate.passed}
+    """The artifacts with a gate that failed or that nobody judged, and all that is made from them."""
+    judged = Counter((gate.artifact, gate.kind, gate.bound) for gate in gates)
+    bad = {gate.artifact for gate in gates if not gate.passed}
+    bad |= {artifact for artifact, _, _ in Counter(_bounds(recipe)) - judged}
     grown = True
     while grown:
-        made = {name for name in recipe.stages if marked & set(inputs_of(recipe, name).artifacts)} - marked
-        marked |= made
+        made = {name for name in recipe.stages if bad & set(inputs_of(recipe, name).artifacts)} - bad
+        bad |= made
         grown = bool(made)
-    return marked
+    return bad
+
+
+def marked(
+    recipe: Recipe, artifacts: Sequence[ArtifactResult], gates: Sequence[GateResult]
+) -> tuple[ArtifactResult, ...]:
+    """The artifacts with `publishable` as the verdicts have it."""
+    bad = unpublishable(recipe, gates)
+    return tuple(artifact.model_copy(update={"publishable": artifact.name not in bad}) for artifact in artifacts)
+
+
+def _bounds(recipe: Recipe) -> Iterator[tuple[str, str, float]]:
+    """Artifact, kind and bound of every verdict that the gates of a recipe ask for."""
+    for gate in recipe.gates:
+        for kind in ("max_drop", "max_rise"):
+            yield from ((gate.artifact, kind, bound) for bound in getattr(gate, kind).values())
+        for kind in ("max_size_mb", "max_size_ratio", "min_speedup", "max_p50_ms", "max_p99_ms"):
+            if (bound := getattr(gate, kind)) is not None:
+                yield gate.artifact, kind, bound

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from hfcompress.artifact import digest_of, read_manifest
 from hfcompress.errors import InputError
 from hfcompress.hub.choice import default_choice
-from hfcompress.hub.layout import RunFacts, layout
+from hfcompress.hub.layout import PLOT, README, RunFacts, layout
 from hfcompress.hub.publication import Publication
 from hfcompress.hub.push import Pushed, PushOptions, push
 from hfcompress.hub.repository import full_name
 from hfcompress.hub.scan import scan
 from hfcompress.pipeline.evidence import gather_evidence
 from hfcompress.pipeline.folder import RunFolder
+from hfcompress.pipeline.gates import marked
 from hfcompress.progress import SILENT, Progress
 from hfcompress.recipe.loader import load_recipe
 from hfcompress.recipe.publish import PublishConfig
 from hfcompress.report.html import publishable_report
+from hfcompress.report.plot import is_drawn_from
 from hfcompress.results import Results
 
 
@@ -49,10 +51,8 @@ def publication_of(run: Path, target: PublishConfig) -> Publication:
         InputError: the folder holds no finished run, or nothing of it may be published.
     """
     check_finished(run)
-    facts = RunFacts.read(run)
+    facts = _judged(RunFacts.read(run))
     chosen = target.artifacts or default_choice(facts.results)
-    for name in chosen:
-        _check_measured(run, facts.results, name)
     # Without its namespace a repository is not known yet, and a card says so.
     repo_id = target.repo_id if "/" in target.repo_id else None
     evidence = gather_evidence(RunFolder(run), facts.results)
@@ -60,26 +60,47 @@ def publication_of(run: Path, target: PublishConfig) -> Publication:
     def report(results: Results, recipe: str) -> bytes:
         return publishable_report(results, evidence, recipe, examples=target.examples)
 
-    return layout(facts, chosen, repo_id, report)
+    return layout(facts, chosen, repo_id, report, _plot(run, facts.results))
 
 
-def _check_measured(run: Path, results: Results, name: str) -> None:
-    """A run that was stopped may have made an artifact again, of which the results say nothing yet."""
-    manifest = read_manifest(RunFolder(run).artifact(name))
-    if manifest is not None and digest_of(manifest.files) != results.artifact(name).digest:
-        raise InputError(
-            f"{name} in {run} is not the one that was measured; run the recipe again, which measures what has changed"
-        )
+def _judged(facts: RunFacts) -> RunFacts:
+    """A mark alone lets nothing through: the verdicts of every gate have to say the same."""
+    results = facts.results
+    allowed = marked(facts.recipe, results.artifacts, results.gates)
+    both = [
+        now.model_copy(update={"publishable": now.publishable and before.publishable})
+        for now, before in zip(allowed, results.artifacts, strict=True)
+    ]
+    return replace(facts, results=results.model_copy(update={"artifacts": tuple(both)}))
+
+
+def _plot(run: Path, results: Results) -> bytes | None:
+    """The picture in the folder, where it is one of these results."""
+    path = run / PLOT
+    content = path.read_bytes() if path.is_file() else None
+    return content if content is not None and is_drawn_from(content, results) else None
+
+
+def card_of(run: Path, target: PublishConfig) -> str:
+    """README.md of `publication_of`.
+
+    Raises:
+        InputError: as `publication_of`.
+    """
+    content = next(file.content for file in publication_of(run, target) if file.path == README)
+    return content.read_text(encoding="utf-8") if isinstance(content, Path) else content.decode("utf-8")
 
 
 def preview(run: Path, target: PublishConfig) -> Publication:
-    """What `publish_run` would send, looked through as it would be.
+    """What `publish_run` would send, but for a signature, looked through as it would be.
 
     Raises:
         InputError: as `publish_run`.
     """
-    publication = publication_of(run, target)
-    scan(publication)
+    check_finished(run)
+    with RunFolder(run).locked():
+        publication = publication_of(run, target)
+        scan(publication)
     return publication
 
 

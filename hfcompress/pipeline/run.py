@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hfcompress._version import __version__
 from hfcompress.artifact import model_bytes, sha256_of
 from hfcompress.benchmark.session import Timings
 from hfcompress.benchmark.size import integer_operators, parameters
@@ -20,7 +21,7 @@ from hfcompress.pipeline.examples import keep_examples
 from hfcompress.pipeline.flips import count_flips
 from hfcompress.pipeline.folder import RunFolder
 from hfcompress.pipeline.follow import follow
-from hfcompress.pipeline.gates import Evidence, judge, reference_of, unpublishable
+from hfcompress.pipeline.gates import Evidence, judge, marked, reference_of
 from hfcompress.pipeline.lead import Lead, leading
 from hfcompress.pipeline.plan import Plan, make_plan, needed_bytes
 from hfcompress.pipeline.predictions import Predictions, predict_split, read_predictions, write_predictions
@@ -30,14 +31,13 @@ from hfcompress.pipeline.timing import timings_of
 from hfcompress.progress import SILENT, Progress
 from hfcompress.recipe.data import Split
 from hfcompress.recipe.graph import inputs_of
-from hfcompress.recipe.loader import dump_recipe, load_recipe
+from hfcompress.recipe.loader import dump_recipe, load_recipe, recipe_sha256
 from hfcompress.recipe.recipe import SOURCE, Recipe
 from hfcompress.report.gates import in_units
 from hfcompress.report.write import write_report
 from hfcompress.results import (
     ArtifactResult,
     Difference,
-    GateResult,
     Interval,
     Results,
     StageSeconds,
@@ -193,10 +193,12 @@ class _Run:
             models=source_models(self.plan),
             data=data_source(self.plan),
             seed=recipe.seed,
+            recipe_sha256=recipe_sha256(dump_recipe(recipe)),
+            hfcompress=__version__,
             metric=self.plan.metrics[0],
             hosts={host_id(describe_host()): describe_host().model_dump(mode="json")},
             baseline=recipe.baseline_name,
-            artifacts=_marked(recipe, artifacts, gates),
+            artifacts=marked(recipe, artifacts, gates),
             gates=tuple(gates),
         )
 
@@ -261,8 +263,3 @@ class _Run:
 
 
 _UNTIMED = {"host": "", "runtime": "", "threads": 0, "reliable": True, "throughput_per_s": 0.0}
-
-
-def _marked(recipe: Recipe, artifacts: list[ArtifactResult], gates: list[GateResult]) -> tuple[ArtifactResult, ...]:
-    bad = unpublishable(recipe, gates)
-    return tuple(artifact.model_copy(update={"publishable": artifact.name not in bad}) for artifact in artifacts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -54,6 +55,20 @@ def parse_recipe(source: str | Mapping[str, Any], origin: str = "<recipe>", over
 def dump_recipe(recipe: Recipe) -> str:
     """Canonical YAML: equal recipes give equal text, which loads to an equal recipe; defaults are left out."""
     return write_yaml(recipe.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+
+
+def recipe_sha256(text: str) -> str:
+    """sha256 of the canonical text of a recipe without its block `publish`, which changes nothing of a run.
+
+    Args:
+        text: YAML; it need not be a recipe of this version.
+
+    Raises:
+        RecipeError: it is no mapping in YAML.
+    """
+    raw = _plain_mapping(text, "recipe.yaml")
+    raw.pop("publish", None)
+    return hashlib.sha256(write_yaml(raw).encode()).hexdigest()
 
 
 def _checked(raw: dict[str, Any], origin: str) -> Recipe:

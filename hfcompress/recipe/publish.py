@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import AfterValidator, model_validator
@@ -12,6 +13,8 @@ from hfcompress.recipe.schema import Schema
 
 #: What the Hub takes for a namespace and for a name; huggingface_hub checks the same.
 _REPO_ID = re.compile(r"(\b[\w\-.]+\b/)?\b[\w\-.]{1,96}\b", re.ASCII)
+#: Of what git takes (`git check-ref-format`), what needs no quotes in any shell.
+_REVISION = re.compile(r"\w[\w\-.]*(/\w[\w\-.]*)*", re.ASCII)
 
 
 def repo_id_fault(text: str) -> str | None:
@@ -23,11 +26,23 @@ def repo_id_fault(text: str) -> str | None:
     return "should not end in .git" if text.endswith(".git") else None
 
 
-def _checked(text: str) -> str:
-    fault = repo_id_fault(text)
-    if fault is not None:
-        raise ValueError(f"{fault}, got {show(text)}")
-    return text
+def revision_fault(text: str) -> str | None:
+    """Why git would not take a branch's name, or None."""
+    if _REVISION.fullmatch(text) is None:
+        return "should be a branch: letters, digits, '-', '_', '.' and '/', neither '-' nor '.' first in any part"
+    if ".." in text or text.endswith(".") or any(part.endswith(".lock") for part in text.split("/")):
+        return "should neither hold '..' nor end in '.' or '.lock'"
+    return None
+
+
+def _checked(fault_of: Callable[[str], str | None]) -> AfterValidator:
+    def check(text: str) -> str:
+        fault = fault_of(text)
+        if fault is not None:
+            raise ValueError(f"{fault}, got {show(text)}")
+        return text
+
+    return AfterValidator(check)
 
 
 class PublishConfig(Schema):
@@ -44,10 +59,10 @@ class PublishConfig(Schema):
         examples: whether the published report shows texts and images of the data.
     """
 
-    repo_id: Annotated[str, AfterValidator(_checked)]
+    repo_id: Annotated[str, _checked(repo_id_fault)]
     private: bool | None = None
     create_pr: bool = False
-    revision: str = "main"
+    revision: Annotated[str, _checked(revision_fault)] = "main"
     artifacts: tuple[str, ...] = ()
     examples: bool = False
 

@@ -16,18 +16,19 @@ _PARAMETERS = {
     "svg.hashsalt": "hfcompress",
     "svg.fonttype": "path",
 }
-_METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+_METADATA: dict[str, dict[str, str | None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 
 
-def drawn(make: Callable[[], Any]) -> dict[str, bytes]:
-    """The figure that `make` draws, as `png` and as `svg`."""
+def drawn(make: Callable[[], Any], source: str | None = None) -> dict[str, bytes]:
+    """The figure that `make` draws, as `png` and as `svg`; the first one says what it was drawn from: `source`."""
     import matplotlib
 
     with matplotlib.rc_context(_PARAMETERS), warnings.catch_warnings():
         # Names may be in a script that the font lacks: boxes in the plot are no reason to warn at the end of a run.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = make()
-        return {kind: _saved(figure, kind, metadata) for kind, metadata in _METADATA.items()}
+        said = _METADATA | {"png": {**_METADATA["png"], "Source": source}}
+        return {kind: _saved(figure, kind, metadata) for kind, metadata in said.items()}
 
 
 def new_figure(width: float, height: float) -> tuple[Any, Any]:
@@ -39,7 +40,7 @@ def new_figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, FigureCanvasAgg(figure)
 
 
-def _saved(figure: Any, kind: str, metadata: Mapping[str, None]) -> bytes:
+def _saved(figure: Any, kind: str, metadata: Mapping[str, str | None]) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format=kind, dpi=DPI, metadata=metadata)
     return content.getvalue()

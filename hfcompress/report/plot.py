@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+from hfcompress._version import __version__
 from hfcompress.report.canvas import DPI, FAINT, INK, drawn, new_figure
 from hfcompress.report.figures import unit_of
 from hfcompress.report.pareto import Point, front_of, points_of
@@ -23,7 +25,22 @@ _LOG_FROM = 4.0
 def draw_pareto(results: Results) -> dict[str, bytes]:
     """The plot as `png` and as `svg`; empty when no artifact has both a metric and a throughput."""
     points = points_of(results)
-    return drawn(lambda: _figure(results, points)) if points else {}
+    return drawn(lambda: _figure(results, points), drawing_of(results)) if points else {}
+
+
+def drawing_of(results: Results) -> str:
+    """What a plot says of itself: the code that drew it, and what. Another matplotlib draws other bytes of the same."""
+    return f"hfcompress {__version__}; {_identity(results)}"
+
+
+def is_drawn_from(png: bytes, results: Results) -> bool:
+    """Whether a plot is one of these results; the seconds of a run do not count."""
+    return _identity(results).encode() in png
+
+
+def _identity(results: Results) -> str:
+    measured = results.model_dump_json(by_alias=True, exclude={"seconds"})
+    return f"results {hashlib.sha256(measured.encode()).hexdigest()}"
 
 
 def _figure(results: Results, points: Sequence[Point]) -> Any:

@@ -11,7 +11,7 @@ from hfcompress.report.fallback import fallbacks
 from hfcompress.report.fallback_plot import draw_fallback
 from hfcompress.report.html import html_report
 from hfcompress.report.markdown import markdown_report
-from hfcompress.report.plot import draw_pareto
+from hfcompress.report.plot import draw_pareto, drawing_of
 from hfcompress.report.terminal import render
 from hfcompress.results import Results
 
@@ -33,7 +33,7 @@ def write_report(results: Results, folder: Path, evidence: Evidence = NO_EVIDENC
         What was written. Without a metric or a throughput there is no Pareto plot. Plots of before that have no
         successor are removed.
     """
-    pareto = draw_pareto(results)
+    pareto = _kept(results, folder) or draw_pareto(results)
     drawn = {f"{_FALLBACK}{found.name}": draw_fallback(found, fallback) for found, fallback in fallbacks(results)}
     shown = {name.removeprefix(_FALLBACK): f"{name}.png" for name, plot in drawn.items() if plot}
     text = markdown_report(results, "pareto.png" if pareto else None, shown)
@@ -52,6 +52,13 @@ def write_report(results: Results, folder: Path, evidence: Evidence = NO_EVIDENC
 def write_page(runs: Sequence[Reported], path: Path) -> Path:
     """Write one HTML file about several runs, whole or not at all; see `html_report`."""
     return _replaced(path, html_report(runs))
+
+
+def _kept(results: Results, folder: Path) -> dict[str, bytes]:
+    """The plot that is there, where this code drew it of these results: a new matplotlib is no reason to publish."""
+    paths = {kind: folder / f"pareto.{kind}" for kind in ("png", "svg")}
+    plot = {kind: path.read_bytes() for kind, path in paths.items() if path.is_file()}
+    return plot if len(plot) == len(paths) and drawing_of(results).encode() in plot["png"] else {}
 
 
 def _replaced(path: Path, content: bytes) -> Path:

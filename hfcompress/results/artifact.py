@@ -27,7 +27,7 @@ class ArtifactResult(Speed):
         difference: paired, against the gate's reference or the baseline, on `report_on`.
         validation_difference: likewise on `gates_on`.
         parents: the artifacts that it was made from, teachers included; empty when nobody said.
-        publishable: False when a gate of it or of one of its ancestors failed.
+        publishable: whether every gate of it and of its ancestors passed; False when nobody said.
         measurements: the same figures for further hosts.
         fallback: how its layers were returned to floating point; null where none were to be.
         flips: how its answers differ from the reference of `difference`, on `report_on`; null where no answer is right
@@ -48,7 +48,7 @@ class ArtifactResult(Speed):
     difference: dict[str, Difference] = Field(default_factory=dict)
     validation_difference: dict[str, Difference] = Field(default_factory=dict)
     parents: tuple[str, ...] = ()
-    publishable: bool = True
+    publishable: bool = False
     measurements: tuple[Speed, ...] = ()
     fallback: FallbackResult | None = None
     flips: Flips | None = None

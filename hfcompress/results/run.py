@@ -36,6 +36,8 @@ class Results(Record):
         models: what the recipe takes and no stage makes, `source` first; empty without a recipe.
         data: the rows that were read; null for models that were measured without a recipe.
         seed: of everything that drew.
+        recipe_sha256: of the canonical text of the recipe without `publish`; null without a recipe.
+        hfcompress: the version that ran.
     """
 
     schema_: Literal["hfcompress.results/1"] = Field(default="hfcompress.results/1", alias="schema")
@@ -50,6 +52,8 @@ class Results(Record):
     models: tuple[SourceModel, ...] = ()
     data: DataSource | None = None
     seed: int | None = None
+    recipe_sha256: str | None = None
+    hfcompress: str | None = None
 
     def artifact(self, name: str) -> ArtifactResult:
         """The result of one artifact by name."""

@@ -10,7 +10,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from hfcompress.artifact import Manifest, digest_of, hash_folder, write_manifest
-from hfcompress.recipe.loader import dump_recipe, parse_recipe
+from hfcompress.recipe.loader import dump_recipe, parse_recipe, recipe_sha256
 from hfcompress.results import Results, write_results
 from tests.report import examples
 
@@ -36,10 +36,11 @@ def write_run(folder: Path, results: Results | None = None, **recipe: Any) -> Pa
         digest = _write_artifact(folder / "artifacts" / name, name)
         operators = 20 if name == "int8" else None
         found = examples.changed(found, name, digest=digest, integer_operators=operators)
-    write_results(found, folder / "results.json")
     plain = {"name": "sentiment-demo", "task": "text-classification", "model": "someone/base", "stages": STAGES}
     made = parse_recipe({**plain, "data": {"path": "someone/reviews"}, **recipe})
     (folder / "recipe.yaml").write_text(dump_recipe(made))
+    said = {"recipe_sha256": recipe_sha256(dump_recipe(made))}
+    write_results(found.model_copy(update=said), folder / "results.json")
     (folder / "predictions").mkdir()
     (folder / "predictions" / "int8-test.parquet").write_bytes(b"PAR1")
     return folder

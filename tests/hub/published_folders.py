@@ -8,6 +8,7 @@ from typing import Any
 
 from hfcompress.artifact import Manifest, digest_of, hash_file, hash_folder, write_manifest
 from hfcompress.hub.publication import Publication, PublishedArtifact, PublishedFile, RepositoryManifest
+from hfcompress.recipe.loader import recipe_sha256
 
 DIGEST = "0123456789abcdef" * 4
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -24,11 +25,14 @@ SAID: dict[str, Any] = {
     "seed": 0,
     "host": {"cpu": "a CPU", "versions": {"torch": "2.13.0"}},
 }
+RECIPE = "name: a-run\n"
 RESULTS: dict[str, Any] = {
     "schema": "hfcompress.results/1",
     "models": [{"name": "source", "id": "some/base", "local": False, "revision": COMMIT}],
     "data": {"path": "some/data", "splits": {"train": {"name": "train", "rows": 9, "digest": DIGEST}}},
     "seed": 0,
+    "recipe_sha256": recipe_sha256(RECIPE),
+    "hfcompress": "0.1.0",
     "hosts": {"here": {"cpu": "a CPU"}},
 }
 
@@ -49,7 +53,7 @@ def make_run(folder: Path, **results: Any) -> Path:
         made = make_artifact(folder / "artifacts" / name)
         measured.append({"name": name, "path": f"artifacts/{name}", "digest": digest_of(hash_folder(made))})
     (folder / "results.json").write_text(json.dumps({**RESULTS, "artifacts": measured, **results}))
-    (folder / "recipe.yaml").write_text("name: a-run\n")
+    (folder / "recipe.yaml").write_text(RECIPE)
     return folder
 
 
@@ -59,7 +63,7 @@ def make_repository(folder: Path, results: dict[str, Any] | None = RESULTS, **sa
         "config.json": b"{}\n",
         "model.safetensors": WEIGHTS,
         "onnx/model.onnx": GRAPH,
-        "recipe.yaml": b"name: a-run\n",
+        "recipe.yaml": RECIPE.encode(),
         **({} if results is None else {"results.json": json.dumps(results).encode()}),
     }
     for name, content in contents.items():

@@ -23,8 +23,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import yaml
+
 from tests.hub.repositories import Blob, Commit, Repository, Store, is_large
 
+#: The licenses that base models of the tests have, and some more; the Hub's own list is longer.
+LICENSES = {"apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0", "gpl-3.0", "llama3.1", "other", "unknown"}
 TOKEN = "hf_" + "NotARealTokenButLooksLikeOne123"
 #: In the addresses that large files go to.
 SIGNATURE = "sigNature4Secret"
@@ -174,9 +178,12 @@ class HubServer:
         return {"discussions": found if query.get("p", "0") == "0" else [], "count": len(found), "start": 0}
 
     def validate(self, _parts: list[str], _query: dict[str, str], body: bytes) -> Any:
-        if not json.loads(body)["content"].startswith("---\n"):
+        content = json.loads(body)["content"]
+        if not content.startswith("---\n"):
             return {"warnings": [{"message": "empty or missing yaml metadata in repo card"}], "errors": []}
-        return {"warnings": [], "errors": []}
+        said = yaml.safe_load(content.split("---\n")[1]) or {}
+        errors = [{"message": fault} for fault in _metadata_faults(said)]
+        return 400 if errors else 200, {"warnings": [], "errors": errors}
 
     def preupload(self, parts: list[str], _query: dict[str, str], body: bytes) -> Any:
         _, commit = self._commit(parts[0], unquote(parts[1]))
@@ -292,6 +299,14 @@ _ROUTES = [
 ]
 #: What is asked without a token: addresses that are signed.
 _SIGNED = ("put",)
+
+
+def _metadata_faults(said: dict[str, Any]) -> Iterator[str]:
+    if said.get("license", "unknown") not in LICENSES:
+        yield f'"license" must be one of [{", ".join(sorted(LICENSES))}]'
+    link = said.get("license_link", "LICENSE")
+    if link not in ("LICENSE", "LICENSE.md") and not re.match("https?://", link):
+        yield '"license_link" must be a URL'
 
 
 def _entry(path: str, blob: Blob) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from hfcompress.hub.metadata import front_matter, metadata, written
 from tests.hub import card_examples as examples
 from tests.hub.test_card import NASTY
 
+HUB = "https://huggingface.co"
+
 
 def read_by_everyone(text: str) -> dict[str, Any]:
     """The front matter as a reader of YAML 1.1 and one of YAML 1.2 have it, who must agree."""
@@ -59,6 +61,36 @@ def test_languages_and_license_are_those_of_the_base() -> None:
     said = metadata(examples.facts())
     assert (said["license"], said["language"]) == ("apache-2.0", ["en", "no"])  # Norwegian is no boolean
     assert read_by_everyone(front_matter(examples.facts()))["language"] == ["en", "no"]
+
+
+OTHER = {"license": "other"}
+
+
+@pytest.mark.parametrize(
+    "found, said",
+    [
+        ({"license": "MIT", "license_link": "LICENSE"}, {"license": "mit"}),
+        ({"license": "proprietary"}, {**OTHER, "license_name": "proprietary"}),
+        ({"license": "My License: v2!"}, {**OTHER, "license_name": "my-license-v2"}),
+        (
+            {"license": "other", "license_name": "acme", "license_link": "./LICENSE.md"},
+            {**OTHER, "license_name": "acme", "license_link": f"{HUB}/someone/base/blob/{'a' * 40}/LICENSE.md"},
+        ),
+        (
+            {"license": "other", "license_link": "https://acme.org/l"},
+            {**OTHER, "license_link": "https://acme.org/l"},
+        ),
+        ({"license": "other", "license_link": "../../secret"}, OTHER),
+        ({"license": "other", "license_link": "javascript:alert(1)"}, OTHER),
+        ({"license": "other", "license_link": "LICENSE", "local": True}, OTHER),
+        ({"license": None, "license_link": "LICENSE"}, {"license": "unknown"}),
+    ],
+)
+def test_the_license_is_one_that_the_hub_takes(found: dict[str, Any], said: dict[str, str]) -> None:
+    results = examples.results()
+    base = results.models[0].model_copy(update=found)
+    read = metadata(examples.facts(results.model_copy(update={"models": (base,)})))
+    assert {key: read[key] for key in ("license", "license_name", "license_link") if key in read} == said
 
 
 @pytest.mark.parametrize(

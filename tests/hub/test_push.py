@@ -433,6 +433,14 @@ def test_what_a_server_says_is_quoted_without_secrets(hub: HubServer, client: As
     assert unusual not in answer["error"]
 
 
+def test_a_license_that_the_hub_does_not_know_is_refused_by_it(hub: HubServer, client: Ask, tmp_path: Path) -> None:
+    card = {"README.md": b"---\nlicense: acme-proprietary\n---\n"}
+    refused = client("push", folder=write(tmp_path / "run", whole(card)), repo_id=NAME, title="Acme")
+    assert (refused["kind"], refused["exit_code"]) == ("PublishError", 4)
+    assert "license" in refused["error"]
+    assert hub.store.repositories[NAME].files() == {}
+
+
 @pytest.mark.parametrize("name", ["a/b/c", "with space", "a--b", "x.git", "-begins", "", "a" * 97, "ä/b", "../x"])
 def test_a_name_that_no_repository_can_have_is_refused_before_the_hub_is_asked(
     name: str, hub: HubServer, client: Ask, first: str

@@ -11,8 +11,9 @@ import pytest
 
 from hfcompress.artifact import read_manifest, write_manifest
 from hfcompress.pipeline.folder import RunFolder
+from hfcompress.recipe.loader import dump_recipe, load_recipe, parse_recipe
 from tests.hub.conftest import Ask
-from tests.hub.finished_run import write_run
+from tests.hub.finished_run import STAGES, write_run
 from tests.hub.server import HubServer
 from tests.report import examples
 
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 NAME = "tester/student"
+OTHER_RECIPE = "is not of the recipe beside it"
+EPOCHS = {"finetune": {"training": {"num_train_epochs": 77}}}
 
 
 @pytest.fixture
@@ -74,8 +77,8 @@ def test_a_push_brings_the_run_and_a_second_one_changes_nothing(hub: HubServer, 
 
 
 def test_what_failed_a_gate_and_what_is_made_from_it_never_leaves(hub: HubServer, command: Any, tmp_path: Path) -> None:
-    results = examples.changed(examples.demo(), "int8", publishable=False)
-    run = write_run(tmp_path / "run", results)
+    failed = examples.gate("accuracy drop against teacher", "max_drop", 0.01, 0.02, False)
+    run = write_run(tmp_path / "run", examples.demo(gates=(failed,)))  # the verdict counts, whatever a mark says
     assert command("push", run, NAME)["code"] == 0
     files = hub.store.repositories[NAME].files()
     assert "onnx/model.onnx" in files
@@ -84,11 +87,50 @@ def test_what_failed_a_gate_and_what_is_made_from_it_never_leaves(hub: HubServer
     refused = command("push", run, NAME, "--artifact", "int8")
     assert refused["code"] == 2
     assert "int8 must not be published" in refused["err"]
-    nothing = examples.changed(examples.changed(examples.failed(), "teacher", publishable=False), "onnx")
+    nothing = examples.demo(gates=(failed.model_copy(update={"artifact": "teacher"}),))
     refused = command("push", write_run(tmp_path / "failed", nothing), "tester/other")
     assert refused["code"] == 2
     assert "may be published" in refused["err"]
     assert "tester/other" not in hub.store.repositories
+
+
+@pytest.mark.parametrize("judged", [False, True])
+def test_a_gate_that_nobody_judged_lets_nothing_through(
+    hub: HubServer, command: Any, tmp_path: Path, judged: bool
+) -> None:
+    verdicts = (examples.gate("p99 latency", "max_p99_ms", 5.0, 3.0, True),) if judged else ()
+    gates = [{"artifact": "int8", "max_p99_ms": 5.0}]
+    run = write_run(tmp_path / "run", examples.demo(gates=verdicts), gates=gates)
+    assert command("push", run, NAME)["code"] == 0
+    assert ("onnx/model_quantized.onnx" in hub.store.repositories[NAME].files()) is judged
+
+
+def test_results_without_a_mark_let_nothing_through(hub: HubServer, command: Any, run: Path) -> None:
+    said = json.loads((run / "results.json").read_text())
+    for artifact in said["artifacts"]:
+        del artifact["publishable"]
+    (run / "results.json").write_text(json.dumps(said))
+    refused = command("push", run, NAME)
+    assert refused["code"] == 2
+    assert "may be published" in refused["err"]
+    assert hub.names() == []
+
+
+def test_a_card_is_the_one_that_is_pushed_and_of_the_version_that_ran(hub: HubServer, command: Any, run: Path) -> None:
+    _begin_another(run, publish={"repo_id": NAME, "artifacts": ["onnx"]})
+    assert command("push", run)["code"] == 0
+    card = hub.store.repositories[NAME].files()["README.md"].decode()
+    assert command("card", run)["out"] == card
+    assert "(report.html)" in card
+    assert "hfcompress[onnxruntime]==0.1.0'" in card
+
+
+def test_a_dry_run_says_what_only_a_push_can_know(command: Any, run: Path, tmp_path: Path) -> None:
+    later = ("The namespace is that of the token's owner", "model.sig, the signature, is made when it is pushed")
+    shown = command("push", run, "student", "--dry-run", "--sign", tmp_path / "key.pem")["out"]
+    assert all(line in shown for line in later)
+    shown = command("push", run, NAME, "--dry-run")["out"]
+    assert not any(line in shown for line in later)
 
 
 def test_the_recipe_says_where_to_and_the_command_line_goes_before_it(
@@ -118,8 +160,11 @@ def test_the_recipe_says_where_to_and_the_command_line_goes_before_it(
         (lambda run: (run / "results.json").unlink(), "results.json is missing; run the recipe first"),
         (lambda run: (run / "recipe.yaml").unlink(), "recipe.yaml is missing; run the recipe first"),
         (lambda run: (run / "artifacts/onnx/model.onnx").write_bytes(b"other"), "run the recipe again"),
-        (lambda run: _make_again(run / "artifacts/onnx"), "onnx in .* is not the one that was measured"),
+        (lambda run: _make_again(run / "artifacts/onnx"), "onnx is not the onnx that was measured"),
         (lambda run: (run / "results.json").write_text("{}"), "is not a results file"),
+        (lambda run: _begin_another(run, gates=[{"artifact": "int8", "min_speedup": 1000}]), OTHER_RECIPE),
+        (lambda run: _begin_another(run, stages={**STAGES, "teacher": EPOCHS}), OTHER_RECIPE),
+        (lambda run: _forget(run / "results.json", "recipe_sha256"), OTHER_RECIPE),
     ],
 )
 def test_a_folder_that_is_not_what_was_measured_is_refused_and_the_hub_not_asked(
@@ -132,6 +177,28 @@ def test_a_folder_that_is_not_what_was_measured_is_refused_and_the_hub_not_asked
     assert refused["code"] == 2
     assert re.search(said, refused["err"])
     assert hub.names() == []
+    unprinted = command("card", run)
+    assert (unprinted["code"], unprinted["out"]) == (2, "")
+    assert re.search(said, unprinted["err"])
+
+
+def test_where_a_run_is_published_is_no_part_of_what_was_run(hub: HubServer, command: Any, run: Path) -> None:
+    _begin_another(run, publish={"repo_id": NAME})
+    assert command("push", run)["code"] == 0
+    assert NAME in hub.store.repositories
+
+
+def _begin_another(run: Path, **changes: Any) -> None:
+    """As a run with another recipe that was stopped before it had any results."""
+    recipe = load_recipe(run / "recipe.yaml").model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    (run / "recipe.yaml").write_text(dump_recipe(parse_recipe({**recipe, **changes})))
+
+
+def _forget(path: Path, key: str) -> None:
+    """As a version wrote it that did not know the key."""
+    said = json.loads(path.read_text())
+    del said[key]
+    path.write_text(json.dumps(said))
 
 
 def _make_again(artifact: Path) -> None:
@@ -146,9 +213,9 @@ def _make_again(artifact: Path) -> None:
 
 def test_a_run_that_is_in_use_is_not_published(hub: HubServer, command: Any, run: Path) -> None:
     with RunFolder(run).locked():
-        refused = command("push", run, NAME)
-    assert refused["code"] == 2
-    assert "is in use by process" in refused["err"]
+        refused = [command("push", run, NAME), command("push", run, NAME, "--dry-run"), command("report", run)]
+    assert [each["code"] for each in refused] == [2, 2, 2]
+    assert all("is in use by process" in each["err"] for each in refused)
     assert hub.names() == []
 
 

@@ -14,8 +14,9 @@ import pytest
 from hfcompress.artifact import read_manifest
 from hfcompress.errors import InputError
 from hfcompress.hub.verify import downloaded, verify
+from hfcompress.recipe.loader import recipe_sha256
 from hfcompress.results import read_results
-from tests.hub.published_folders import RESULTS, make_artifact, make_repository, make_run
+from tests.hub.published_folders import RECIPE, RESULTS, make_artifact, make_repository, make_run
 
 
 def test_what_is_as_it_was_made_passes(tmp_path: Path) -> None:
@@ -159,6 +160,23 @@ def test_an_artifact_of_a_run_that_is_gone_or_another_one_is_named(tmp_path: Pat
     assert verify(run).faults[0] == "artifacts/student is another one than results.json measured"
 
 
+@pytest.mark.parametrize(
+    "recipe, said",
+    [
+        ("name: another-run\n", "recipe.yaml is another one than results.json measured"),
+        ("a: [", "recipe.yaml is not valid YAML"),
+        (f"{RECIPE}publish: {{repo_id: me/x}}\n", None),
+    ],
+)
+def test_results_of_another_recipe_are_named(tmp_path: Path, recipe: str, said: str | None) -> None:
+    run = make_run(tmp_path / "run")
+    (run / "recipe.yaml").write_text(recipe)
+    repository = make_repository(tmp_path / "repository", {**RESULTS, "recipe_sha256": recipe_sha256("name: b")})
+    assert verify(repository).faults == ("recipe.yaml is another one than results.json measured",)
+    faults = verify(run).faults
+    assert faults == () if said is None else faults[0].startswith(said)
+
+
 def without(*keys: str) -> dict[str, Any]:
     return {key: value for key, value in RESULTS.items() if key not in keys}
 
@@ -179,6 +197,8 @@ BASE = {"name": "source", "id": "some/base", "local": False}
             ["the digest of some/base (results.json: models)"],
         ),
         (without("data"), {}, ["the digests of the data (results.json: data.splits)"]),
+        (without("recipe_sha256"), {}, ["the recipe that was measured (results.json: recipe_sha256)"]),
+        (without("hfcompress"), {}, ["the version of hfcompress that ran (results.json: hfcompress)"]),
         (without("seed"), {}, ["the seed (results.json: seed)"]),
         (without("hosts"), {}, ["the host that measured (results.json: hosts)"]),
         (RESULTS, {"recipe": {}}, ["student: the recipe's part that made it"]),

@@ -139,6 +139,22 @@ def test_what_is_made_from_a_failed_artifact_or_learned_from_it_is_unpublishable
     assert unpublishable(recipe(stages=stages), [failed.model_copy(update={"passed": True})]) == set()
 
 
+def test_a_bound_without_its_own_verdict_makes_unpublishable() -> None:
+    gates = [
+        {"artifact": "onnx", "max_drop": {"accuracy": 0.1}},
+        {"artifact": "onnx", "max_p99_ms": 5},
+        {"artifact": "int8", "min_speedup": 2},
+    ]
+    drop = GateResult(name="", artifact="onnx", kind="max_drop", bound=0.1, value=0, passed=True)
+    slow = GateResult(name="", artifact="onnx", kind="max_p99_ms", bound=5, value=1, passed=True)
+    fast = GateResult(name="", artifact="int8", kind="min_speedup", bound=2, value=3, passed=True)
+    assert unpublishable(recipe(*gates), [drop, slow, fast]) == set()
+    assert unpublishable(recipe(*gates), [drop, slow]) == {"int8"}
+    assert unpublishable(recipe(*gates), [drop, fast]) == {"onnx", "int8"}
+    looser = drop.model_copy(update={"bound": 0.2})
+    assert unpublishable(recipe(*gates), [looser, slow, fast]) == {"onnx", "int8"}
+
+
 def test_the_reference_is_the_gates_else_the_baseline() -> None:
     gated = recipe({"artifact": "int8", "against": "onnx", "max_drop": {"accuracy": 0.1}})
     assert reference_of(gated, "int8") == "onnx"

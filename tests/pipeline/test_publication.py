@@ -21,7 +21,9 @@ from hfcompress.hub.choice import default_choice
 from hfcompress.hub.layout import RunFacts, layout
 from hfcompress.hub.publication import RepositoryManifest
 from hfcompress.models.folder import files_of
+from hfcompress.pipeline.publish import publication_of
 from hfcompress.recipe import parse_recipe
+from hfcompress.recipe.publish import PublishConfig
 from hfcompress.results import Results, read_results
 from tests.hub import run_snippets
 from tests.hub.published import text_of, write_publication
@@ -34,9 +36,8 @@ REPO = "someone/tiny"
 @pytest.fixture(scope="module")
 def home(ran: Ran, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `someone/tiny` is the published repository."""
-    facts = RunFacts.read(ran.folder)
     folder = tmp_path_factory.mktemp("published")
-    write_publication(layout(facts, default_choice(facts.results), REPO), folder / REPO)
+    write_publication(publication_of(ran.folder, PublishConfig(repo_id=REPO)), folder / REPO)
     return folder
 
 

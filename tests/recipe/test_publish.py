@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
 import pytest
 
 from hfcompress.errors import RecipeError
 from hfcompress.recipe import dump_recipe, parse_recipe
-from hfcompress.recipe.publish import repo_id_fault
+from hfcompress.recipe.publish import repo_id_fault, revision_fault
 
 RECIPE: dict[str, Any] = {
     "name": "x",
@@ -37,6 +38,7 @@ def test_it_says_where_to_and_what() -> None:
         ({"repo_id": "a/b", "artifacts": ["studnet"]}, "publish.artifacts.0: .*did you mean `student`"),
         ({"repo_id": "a/b", "artifacts": ["source"]}, "publish.artifacts.0: `source` is what the recipe starts from"),
         ({"repo_id": "a/b", "create_pr": True, "revision": "v1"}, "publish: create_pr proposes to main"),
+        ({"repo_id": "a/b", "revision": "a b"}, "publish.revision: should be a branch"),
         ({"repo_id": "a/b", "token": "hf_notatokenbutlikeone"}, "publish.token: unknown key"),
         ({"repo_id": "a/b", "HF_ENDPOINT": "http://x"}, "publish.HF_ENDPOINT: unknown key"),
         ({"repo_id": "a/b", "endpoint": "http://x"}, "publish.endpoint: unknown key"),
@@ -46,6 +48,23 @@ def test_what_cannot_be_is_refused_and_a_token_is_no_part_of_it(block: dict[str,
     with pytest.raises(RecipeError, match=said) as refused:
         parse_recipe({**RECIPE, "publish": block})
     assert "notatokenbutlikeone" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["main", "v1.0", "feature/int8", "refs/pr/3", "1", "a-b_c.d"])
+def test_a_branch_that_is_taken_is_one_that_git_takes(name: str) -> None:
+    assert revision_fault(name) is None
+    assert subprocess.run(["git", "check-ref-format", f"refs/heads/{name}"], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "a b", "..", "-x", "a..b", ".a", "a/.b", "/a", "a/", "a//b", "a.lock", "a.lock/b", "a."),
+        *("@", "a@{1}", "a~1", "a^", "a:b", "a?", "a*", "a[b", "a\\b", "a\n", "a\x7f"),
+    ],
+)
+def test_no_branch_can_be_called_what_git_refuses(name: str) -> None:
+    assert revision_fault(name) is not None
 
 
 def test_the_names_that_are_taken_are_those_that_huggingface_hub_takes() -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from hfcompress.report import canvas, plot
 from hfcompress.report.markdown import markdown_report
-from hfcompress.report.plot import draw_pareto
+from hfcompress.report.plot import draw_pareto, is_drawn_from
 from hfcompress.report.write import write_report
 from hfcompress.results import read_results, write_results
 from tests.report.examples import artifact, changed, demo, failed
@@ -44,6 +45,25 @@ def test_without_metrics_there_is_no_plot_and_an_old_one_goes(tmp_path: Path) ->
     assert [path.name for path in write_report(results, tmp_path)] == ["report.md", "report.html"]
     assert not (tmp_path / "pareto.png").exists()
     assert "pareto" not in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_plot_of_equal_results_stays_whatever_would_draw_it_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_report(demo(), tmp_path)
+    first = (tmp_path / "pareto.png").read_bytes()
+    assert is_drawn_from(first, demo(seconds={}))
+    monkeypatch.setattr(canvas, "DPI", 90)  # as a new matplotlib, other bytes
+    write_report(demo(seconds={}), tmp_path)
+    assert (tmp_path / "pareto.png").read_bytes() == first
+    write_report(failed(), tmp_path)
+    second = (tmp_path / "pareto.png").read_bytes()
+    assert is_drawn_from(second, failed())
+    assert not is_drawn_from(second, demo())
+    monkeypatch.setattr(plot, "__version__", "99")  # newer code draws anew
+    monkeypatch.setattr(canvas, "DPI", 60)
+    write_report(failed(), tmp_path)
+    assert (tmp_path / "pareto.png").read_bytes() != second
 
 
 @pytest.mark.parametrize("count", [1, 8])
