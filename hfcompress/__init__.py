@@ -13,6 +13,7 @@ from hfcompress._version import __version__
 if TYPE_CHECKING:
     from hfcompress.errors import HfcompressError
     from hfcompress.export.api import export_onnx
+    from hfcompress.onnx_graph.lint.files import lint_onnx
     from hfcompress.pipeline.build import Options
     from hfcompress.pipeline.measure import measure
     from hfcompress.pipeline.run import run_recipe
@@ -41,6 +42,7 @@ _PLACES = {
     "Simulation": "hfcompress.quantize.simulation",
     "explain": "hfcompress.profiling.api",
     "export_onnx": "hfcompress.export.api",
+    "lint_onnx": "hfcompress.onnx_graph.lint.files",
     "load": "hfcompress.runtimes.load",
     "load_recipe": "hfcompress.recipe.loader",
     "measure": "hfcompress.pipeline.measure",
@@ -64,6 +66,7 @@ __all__ = [
     "__version__",
     "explain",
     "export_onnx",
+    "lint_onnx",
     "load",
     "load_recipe",
     "measure",

@@ -13,6 +13,7 @@ from hfcompress.cli import (
     doctor,
     explain,
     init,
+    lint,
     push,
     quantize,
     report,
@@ -54,6 +55,7 @@ app.command("init")(init.init)
 app.command("benchmark")(benchmark.benchmark)
 app.command("quantize")(quantize.quantize)
 app.command("explain")(explain.explain)
+app.command("lint")(lint.lint)
 app.command("simulate")(simulate.simulate)
 app.command("report")(report.report)
 app.command("card")(card.card)

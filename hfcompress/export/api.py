@@ -14,7 +14,7 @@ from hfcompress.export.agreement import compare_rounded, decision_of
 from hfcompress.export.check import Agreement, compare
 from hfcompress.export.optimum import export_with_optimum
 from hfcompress.export.rewrite import rewrite_where_it_holds
-from hfcompress.export.rounded import check_placement
+from hfcompress.export.rounded import check_layers
 from hfcompress.models.fake_quant.folder import read_structure
 from hfcompress.models.folder import check_safe, read_config, task_of
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
@@ -70,12 +70,12 @@ def export_onnx(
         def prove(graph: Path) -> Agreement:
             if structure is None:
                 return compare(torch, OnnxRuntime(graph), batches, TOLERANCE if tolerance is None else tolerance)
-            check_placement(graph, structure)
+            check_layers(graph, structure)
             decision = decision_of(task, get_task(task).labels_of_model(config))
             found = compare_rounded(torch, OnnxRuntime(graph), batches, decision, tolerance)
             return Agreement(found.largest, len(batches))
 
-        agreement, _ = rewrite_where_it_holds(temporary, prove)
+        agreement, _ = rewrite_where_it_holds(temporary, prove, target=None if structure is None else structure.reader)
         return agreement
 
 

@@ -23,7 +23,7 @@ def export_with_optimum(
 ) -> None:
     """Write `model.onnx`, the config and the processor of a torch model folder into `out`.
 
-    A fake-quantized model becomes a Q/DQ graph whose weights are integers.
+    A fake-quantized model becomes a Q/DQ graph whose weights are integers, or (`whole_pairs`) are quantized in it.
 
     Raises:
         ExtraError: Optimum is not installed.
@@ -42,6 +42,8 @@ def export_with_optimum(
                 _export_folder(source, out, task, opset, trust_remote_code)
             else:
                 _export_fake_quantized(source, out, task, opset, trust_remote_code)
+                if not structure.scheme.whole_pairs:
+                    _store_integer_weights(out)
     except (ValueError, KeyError, NotImplementedError, RuntimeError) as error:
         raise StageError(f"Optimum could not export {source.name} for {task}: {error}") from error
 
@@ -78,7 +80,6 @@ def _export_fake_quantized(source: Path, out: Path, task: TaskName, opset: int |
             do_validation=False,
             preprocessors=maybe_load_preprocessors(str(source), trust_remote_code=trust_remote_code),
         )
-    _store_integer_weights(out)
 
 
 def _store_integer_weights(folder: Path) -> None:

@@ -13,6 +13,7 @@ from hfcompress.errors import StageError
 from hfcompress.onnx_graph.constant_factors import fold_factors_
 from hfcompress.onnx_graph.file import model_file
 from hfcompress.onnx_graph.first_token import first_token_only_
+from hfcompress.onnx_graph.lint import fix_
 from hfcompress.onnx_graph.static_shapes import fix_shapes_
 
 logger = logging.getLogger(__name__)
@@ -23,13 +24,14 @@ Proof = TypeVar("Proof")
 _LARGEST_BYTES = 2 * 10**9
 
 
-def rewrite(folder: Path, out: Path, *, first_token: bool) -> dict[str, int]:
+def rewrite(folder: Path, out: Path, *, first_token: bool, target: str | None = None) -> dict[str, int]:
     """Write `folder`'s graph to `out` with less to compute.
 
     Args:
         folder: with one graph.
         out: the file to write.
         first_token: compute the last layer for the first token alone, where nothing reads another.
+        target: what will read the graph, where that is not ONNX Runtime's own provider; a linter has its rules.
 
     Returns:
         For the manifest: the nodes that work on the first token alone, those that are gone because sizes are known,
@@ -48,20 +50,22 @@ def rewrite(folder: Path, out: Path, *, first_token: bool) -> dict[str, int]:
         "folded_factors": fold_factors_(model),
     }
     if any(done.values()):
+        if target is not None:
+            fix_(model, target)  # integers are cut where floating point should be
         onnx.checker.check_model(model)
         onnx.save(model, out)
     return done
 
 
 def rewrite_where_it_holds(
-    folder: Path, prove: Callable[[Path], Proof], *, first_token: bool = True
+    folder: Path, prove: Callable[[Path], Proof], *, first_token: bool = True, target: str | None = None
 ) -> tuple[Proof, dict[str, int]]:
     """Prove an exported folder's graph, rewrite it, and keep the rewritten one if that is proven too.
 
     Args:
         folder: with one graph.
         prove: raises `StageError` where a graph does not answer as it should.
-        first_token: see `rewrite`.
+        first_token, target: see `rewrite`.
 
     Returns:
         What was found out about the graph that is in the folder now, and what was rewritten.
@@ -73,7 +77,7 @@ def rewrite_where_it_holds(
     exported = prove(graph)
     with TemporaryDirectory(prefix="hfcompress-") as name:
         shorter = Path(name) / graph.name
-        done = rewrite(folder, shorter, first_token=first_token)
+        done = rewrite(folder, shorter, first_token=first_token, target=target)
         if not any(done.values()):
             return exported, done
         try:

@@ -10,6 +10,7 @@ from hfcompress.artifact import Artifact
 from hfcompress.errors import StageError
 from hfcompress.export.agreement import compare_rounded, decision_of
 from hfcompress.models.fake_quant.folder import Structure
+from hfcompress.onnx_graph.lint import check_readable, quantized_products
 from hfcompress.onnx_graph.placement import UNUSED, in_floating_point, placement
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.runtimes.torch import TorchRuntime
@@ -28,7 +29,7 @@ def prove_rounded(
         StageError: a layer is no integer operator (named).
         NumericalMismatchError: the answers differ; see `compare_rounded`.
     """
-    placed = {name: kind for name, kind in check_placement(graph, structure).items() if kind != UNUSED}
+    placed = check_layers(graph, structure)
     processor = run.data.task.load_processor(source.path)
     split = "validation" if "validation" in run.data.rows.splits else next(iter(run.data.rows.splits))
     batches = run.data.batches(run.data.prepared(split, processor), processor, run.data.task.predict_rows)
@@ -36,6 +37,19 @@ def prove_rounded(
     decision = decision_of(run.task, run.data.labels)
     agreement = compare_rounded(torch, OnnxRuntime(graph), batches, decision, tolerance)
     return {**agreement.details, "integer_layers": len(placed), "operators": dict(Counter(placed.values()))}
+
+
+def check_layers(graph: Path, structure: Structure) -> dict[str, str]:
+    """Layer -> the operator that multiplies its integers: in ONNX Runtime here, or the one that another target fuses
+    with the Q/DQ around it.
+
+    Raises:
+        StageError: see `check_placement` and `check_readable`.
+    """
+    if structure.reader is not None:
+        check_readable(graph, structure.reader)
+        return quantized_products(graph)
+    return {name: kind for name, kind in check_placement(graph, structure).items() if kind != UNUSED}
 
 
 def check_placement(graph: Path, structure: Structure) -> dict[str, str]:

@@ -15,7 +15,7 @@ from hfcompress.export.check import Agreement, compare
 from hfcompress.export.optimum import export_with_optimum
 from hfcompress.export.rewrite import rewrite_where_it_holds
 from hfcompress.export.rounded import prove_rounded
-from hfcompress.models.fake_quant.folder import read_structure
+from hfcompress.models.fake_quant.folder import Structure, read_structure
 from hfcompress.recipe.stages import ExportConfig
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.runtimes.torch import TorchRuntime
@@ -34,21 +34,30 @@ def export(config: ExportConfig, inputs: Inputs, run: Run) -> Artifact:
     """Export the source, and compare its logits with PyTorch's on real validation rows."""
     source = inputs.source
     export_with_optimum(source.path, run.out, run.task, config.opset, trust_remote_code=source.trusted)
+    structure = read_structure(source.path)
     proven, rewritten = rewrite_where_it_holds(
-        run.out, _proof(config, source, run), first_token=config.first_token_only
+        run.out,
+        _proof(config, source, structure, run),
+        first_token=config.first_token_only,
+        target=None if structure is None else structure.reader,
     )
     trained_for = {name: value for name, value in (source.details or {}).items() if name in _OF_QAT}
-    details = {**trained_for, **proven, **rewritten}
+    details = {**trained_for, **_runtime_of(source), **proven, **rewritten}
     logger.info("%s: logits differ by at most %.2g", run.name, details["largest_difference"])
     return Artifact(run.out, "onnx", details=details)
+
+
+def _runtime_of(source: Artifact) -> dict[str, str]:
+    """What runs an export, where it is not the format's own."""
+    provider = (source.details or {}).get("provider")
+    return {} if provider is None else {"runtime": f"onnxruntime:{provider}"}
 
 
 #: A graph -> the figures of its comparison with the source; raises where it is not as it should be.
 Prove = Callable[[Path], dict[str, Any]]
 
 
-def _proof(config: ExportConfig, source: Artifact, run: Run) -> Prove:
-    structure = read_structure(source.path)
+def _proof(config: ExportConfig, source: Artifact, structure: Structure | None, run: Run) -> Prove:
     if structure is not None:
         return lambda graph: prove_rounded(source, structure, graph, run, config.tolerance)
     tolerance = TOLERANCE if config.tolerance is None else config.tolerance

@@ -141,7 +141,7 @@ class _Push:
             )
             if not isinstance(outcome, Failure):
                 return self._pushed(outcome.oid, outcome.pr_url or outcome.commit_url, change)
-            made = self._made_after_all(outcome, there, change)
+            made = self._made_after_all(outcome, change)
             if made is not None:
                 return made
             if tried == len(WAITS_S) or not (outcome.transient or outcome.status == 409):
@@ -149,11 +149,11 @@ class _Push:
             repository.wait(outcome, WAITS_S[tried])
         raise AssertionError("the last try returns or raises")
 
-    def _made_after_all(self, failure: Failure, before: Snapshot, change: Change) -> Pushed | None:
-        """The commit, when it is there in spite of a failure; None when it may safely be asked for again.
+    def _made_after_all(self, failure: Failure, change: Change) -> Pushed | None:
+        """The commit, when it is there in spite of a failure; None when it is not, and may safely be asked for again.
 
         Raises:
-            PublishError: there is another commit in its place, or nobody can know.
+            PublishError: nobody can know.
         """
         repository = self.repository
         if not (failure.undecided or failure.conflict):
@@ -169,8 +169,7 @@ class _Push:
         repository.in_doubt = False
         if _holds(now, self.publication, change):
             return self._pushed(now.commit, repository.url("commit", now.commit), change)
-        if now.commit != before.commit:
-            raise repository.error(Failure("committing", 412))
+        # If somebody else has committed, the next try is refused: it has the same parent.
         return None
 
     def _unknown(self, failure: Failure) -> PublishError:

@@ -23,6 +23,7 @@ class Wiring:
         makers: tensor -> the node that makes it.
         readers: tensor -> (node, place among its inputs) of each that reads it; place -1 in a subgraph.
         shapes: tensor -> its sizes, where its rank is known.
+        types: tensor -> the type of its elements, of `onnx.TensorProto.DataType`, where it is known.
         outputs: names of the graph's outputs.
     """
 
@@ -45,8 +46,11 @@ class Wiring:
                 self._constants[node.output[0]] = node.attribute[0].t
         # With data propagation, so that a shape put together from sizes and constants keeps the constants.
         inferred = shape_inference.infer_shapes(model, data_prop=True).graph
-        self.shapes = dict(_shapes([*inferred.value_info, *inferred.input, *inferred.output]))
+        infos = [*inferred.value_info, *inferred.input, *inferred.output]
+        self.shapes = dict(_shapes(infos))
         self.shapes |= {name: tuple(tensor.dims) for name, tensor in self._constants.items()}
+        self.types = {info.name: info.type.tensor_type.elem_type for info in infos}
+        self.types |= {name: tensor.data_type for name, tensor in self._constants.items()}
 
     def constant(self, name: str) -> np.ndarray | None:
         """The values of a constant; the exporter gives equal ones as an `Identity` of one that is stored. None: it is

@@ -1,16 +1,19 @@
-"""Keeps the rows whose answers flipped, small enough for a page, in the run folder and nowhere else."""
+"""Keeps single answers that flipped, and their rows, small enough for a page, in the run folder and nowhere else."""
 
 from __future__ import annotations
 
 import base64
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hfcompress.pipeline.evidence import gather_flips, reported_split
+from hfcompress.pipeline.flips import list_flips
 from hfcompress.pipeline.folder import RunFolder
-from hfcompress.report.evidence import ArtifactFlips, Example, Examples
+from hfcompress.pipeline.predictions import Predictions, read_predictions
+from hfcompress.recipe.data import Split
+from hfcompress.report.evidence import Example, Examples, Flip
+from hfcompress.report.flips import compared
 from hfcompress.results import Results
 from hfcompress.tasks.data import Data
 
@@ -24,29 +27,39 @@ _BUDGET = 1_000_000
 _TEXTS = ("text", "text_pair", "question", "context")
 
 
-def keep_examples(folder: RunFolder, results: Results, data: Data) -> None:
-    """Write `examples.json`, whole or not at all; without flips there is none."""
-    split = reported_split(results)
-    wanted = _rows(gather_flips(folder, results))
-    if split is None or not wanted:
+def keep_examples(folder: RunFolder, results: Results, data: Data, split: Split) -> None:
+    """Write `examples.json` from the predictions on a split, whole or not at all; without flips there is none."""
+    flips = _flips(folder, results, data, split)
+    if not flips:
         folder.examples.unlink(missing_ok=True)
         return
+    _write(folder, Examples(split=split, flips=flips, rows=dict(_rows(flips.values(), data, split))))
+
+
+def _flips(folder: RunFolder, results: Results, data: Data, split: Split) -> dict[str, tuple[Flip, ...]]:
+    """Artifact -> its flips against the reference that they are counted against."""
+    pairs = {artifact.name: flips.against for artifact, flips in compared(results)}
+    read = {name: read_predictions(folder.predictions(name, split)) for name in {*pairs, *pairs.values()}}
+    answers: dict[str, Predictions] = {name: found for name, found in read.items() if found is not None}
+    listed = {name: list_flips(answers, (name, against), data) for name, against in pairs.items()}
+    return {name: flips for name, flips in listed.items() if flips}
+
+
+def _rows(flips: Collection[Sequence[Flip]], data: Data, split: Split) -> Iterator[tuple[int, Example]]:
+    """What the flipped rows hold, as many as there is room for."""
     rows = data.rows.splits[split]
     places = {int(row): place for place, row in enumerate(rows["row_id"])}
-    kept: dict[int, Example] = {}
     left = _BUDGET
-    for row in wanted:
+    for row in _by_turns([[flip.row for flip in listed] for listed in flips]):
         example = _example(rows[places[row]])
         left -= len(example.model_dump_json())
         if left < 0:
-            break
-        kept[row] = example
-    _write(folder, Examples(split=split, rows=kept))
+            return
+        yield row, example
 
 
-def _rows(flips: Iterable[ArtifactFlips]) -> list[int]:
-    """Those of the listed flips, each once: of every artifact the first one, then the second one, and so on."""
-    listed = [[flip.row for flip in found.listed] for found in flips]
+def _by_turns(listed: Sequence[Sequence[int]]) -> list[int]:
+    """Each row once: of every artifact the first one, then the second one, and so on."""
     longest = max(map(len, listed), default=0)
     return list(dict.fromkeys(rows[place] for place in range(longest) for rows in listed if place < len(rows)))
 

@@ -1,169 +1,105 @@
-"""Which answers of an artifact are not its reference's, from the kept predictions of both."""
+"""Which answers an artifact changes: counted for `results.json`, as a whole and by class, and listed one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 import numpy as np
 
 from hfcompress.pipeline.predictions import Predictions
-from hfcompress.report.evidence import ArtifactFlips, Flip, FlipCount, Verdict
-from hfcompress.tasks.columns import Ragged
+from hfcompress.recipe.data import Split
+from hfcompress.report.evidence import Flip, Verdict
+from hfcompress.results import ClassResult, Flips
+from hfcompress.tasks.data import Data
+from hfcompress.tasks.decisions import Decisions, Pair, pair
 
-#: Flips of one artifact that a page lists; all are counted.
+#: Flips of one artifact that are listed; all are counted.
 MOST_LISTED = 150
 #: What is listed first: what the artifact lost.
 _ORDER: tuple[Verdict, ...] = ("lost", "changed", "won")
 
 
-@dataclass(frozen=True)
-class _Answers:
-    """Two models' answers to the same questions, one entry an answer.
+def count_flips(
+    answers: Mapping[str, Predictions], names: tuple[str, str | None], data: Data, split: Split
+) -> tuple[Flips | None, tuple[ClassResult, ...]]:
+    """The flips of the first of `names` against the second, on one split, and every class that the split holds.
 
-    Attributes:
-        row: row ids, (N,) int64.
-        right_before, right_after: whether each is right, (N,) bool.
-        differ: whether the two differ, (N,) bool.
-        words: label, reference's and artifact's answer of one entry, in words.
-        classes: (class, mask (N,)) for each class: the entries whose truth it is.
-        word: which word of its row, (N,), or None.
+    Without a second, or where its answers do not pair, there are no flips and the classes have no reference. Without
+    answers that are right or wrong by themselves there is nothing.
     """
+    name, against = names
+    ours = _decisions(answers, name, data)
+    if ours is None:
+        return None, ()
+    found = _paired(answers, names, data)
+    classes = tuple(_classes(ours, found, data.labels.names)) if ours.about is not None else ()
+    if found is None or against is None:
+        return None, classes
+    flips = Flips(
+        against=against,
+        split=split,
+        answers=len(ours.right),
+        changed=int(found.changed.sum()),
+        won=int(found.won.sum()),
+        lost=int(found.lost.sum()),
+    )
+    return flips, classes
 
-    row: np.ndarray
-    right_before: np.ndarray
-    right_after: np.ndarray
-    differ: np.ndarray
-    words: Sequence[Sequence[str]]
-    classes: Sequence[tuple[str, np.ndarray]] = ()
-    word: np.ndarray | None = None
 
+def list_flips(answers: Mapping[str, Predictions], names: tuple[str, str], data: Data) -> tuple[Flip, ...]:
+    """The flips of the first of `names` against the second: lost ones first, `MOST_LISTED` at most.
 
-def flips_of(
-    pair: tuple[str, str], ours: Predictions, theirs: Predictions, names: Sequence[str]
-) -> ArtifactFlips | None:
-    """What an artifact answers otherwise than its reference; None where answers are numbers, or rows do not pair.
-
-    Args:
-        pair: the artifact and its reference.
-        ours, theirs: their predictions on one split.
-        names: class names in the order of their ids.
+    Right answers in other words are no flips to look at. Nothing where answers do not pair, are not right or wrong by
+    themselves, or are ids of tokens.
     """
-    if not np.array_equal(_array(ours, "row_id"), _array(theirs, "row_id")):
+    found = _paired(answers, names, data)
+    if found is None or not found.after.readable:
+        return ()
+    rows = _array(answers[names[0]], "row_id")
+    flips = sorted(_flips(found, rows, data.labels.names), key=lambda each: (_ORDER.index(each.verdict), each.row))
+    return tuple(flips[:MOST_LISTED])
+
+
+def _paired(answers: Mapping[str, Predictions], names: tuple[str, str | None], data: Data) -> Pair | None:
+    name, against = names
+    if against is None or not {name, against} <= set(answers):
         return None
-    found = _answers(ours, theirs, names)
-    if found is None:
+    if not np.array_equal(_array(answers[name], "row_id"), _array(answers[against], "row_id")):
         return None
-    flips = sorted(_flips(found), key=lambda flip: (_ORDER.index(flip.verdict), flip.row, flip.word or 0))
-    return ArtifactFlips(
-        artifact=pair[0],
-        against=pair[1],
-        answers=len(found.row),
-        unit="rows" if found.word is None else "words",
-        total=_count(found, np.ones(len(found.row), dtype=bool)),
-        by_class={name: _count(found, mask) for name, mask in found.classes},
-        listed=tuple(flips[:MOST_LISTED]),
-    )
+    return pair(_decisions(answers, against, data), _decisions(answers, name, data))
 
 
-def answers_are_private(predictions: Predictions) -> bool:
-    """Whether answers are words of the users' own texts."""
-    return "exact_match" in predictions
+def _decisions(answers: Mapping[str, Predictions], name: str, data: Data) -> Decisions | None:
+    return data.task.decisions(answers[name], data.labels) if name in answers else None
 
 
-def _answers(ours: Predictions, theirs: Predictions, names: Sequence[str]) -> _Answers | None:
-    if "exact_match" in ours:
-        return _texts(ours, theirs)
-    label, after, before = ours.get("label"), ours["prediction"], theirs["prediction"]
-    if label is None or not names or "nll" in ours:  # numbers, or tokens of a vocabulary
-        return None
-    if isinstance(label, Ragged):
-        return _words(_array(ours, "row_id"), label, cast("Ragged", before), cast("Ragged", after), names)
-    truth, answers = np.asarray(label), (np.asarray(before), np.asarray(after))
-    if truth.ndim == 2:
-        return _sets(_array(ours, "row_id"), truth.astype(np.int64), *answers, names)
-    return _classes(_array(ours, "row_id"), truth, *answers, names) if truth.dtype.kind in "iu" else None
+def _classes(ours: Decisions, found: Pair | None, names: tuple[str, ...]) -> Iterator[ClassResult]:
+    for index, label in enumerate(names):
+        rows, recall = ours.recall(index)
+        if rows == 0:
+            continue
+        if found is None:
+            yield ClassResult(label=label, rows=rows, recall=recall)
+            continue
+        about = ours.of_class(index)
+        won, lost = (int((flipped & about).sum()) for flipped in (found.won, found.lost))
+        reference = found.before.recall(index)[1]
+        yield ClassResult(label=label, rows=rows, recall=recall, reference_recall=reference, won=won, lost=lost)
 
 
-def _classes(
-    row: np.ndarray,
-    label: np.ndarray,
-    before: np.ndarray,
-    after: np.ndarray,
-    names: Sequence[str],
-    word: np.ndarray | None = None,
-) -> _Answers:
-    return _Answers(
-        row,
-        before == label,
-        after == label,
-        before != after,
-        [[names[index] for index in answers] for answers in (label, before, after)],
-        [(name, label == index) for index, name in enumerate(names) if (label == index).any()],
-        word,
-    )
-
-
-def _words(row: np.ndarray, label: Ragged, before: Ragged, after: Ragged, names: Sequence[str]) -> _Answers | None:
-    if not np.array_equal(before.lengths, after.lengths):
-        return None  # cut by tokenizers that differ
-    place = np.arange(len(label.values)) - np.repeat(np.cumsum(label.lengths) - label.lengths, label.lengths)
-    return _classes(row[label.row], label.values, before.values, after.values, names, place)
-
-
-def _sets(row: np.ndarray, label: np.ndarray, before: np.ndarray, after: np.ndarray, names: Sequence[str]) -> _Answers:
-    """A set is right as a whole; a class counts the rows that have it."""
-    named = [
-        [", ".join(names[index] for index in np.flatnonzero(each).tolist()) or "none" for each in sets]
-        for sets in (label, before, after)
-    ]
-    return _Answers(
-        row,
-        (before == label).all(axis=1),
-        (after == label).all(axis=1),
-        (before != after).any(axis=1),
-        named,
-        [(name, label[:, index] == 1) for index, name in enumerate(names)],
-    )
-
-
-def _texts(ours: Predictions, theirs: Predictions) -> _Answers:
-    """An answer in words is right when it is one of the gold answers, which the predictions do not hold."""
-    before, after = _array(theirs, "prediction"), _array(ours, "prediction")
-    return _Answers(
-        _array(ours, "row_id"),
-        _array(theirs, "exact_match") > 0,
-        _array(ours, "exact_match") > 0,
-        before != after,
-        [[""] * len(after), list(map(str, before)), list(map(str, after))],
-    )
-
-
-def _flips(found: _Answers) -> Iterator[Flip]:
-    for place in np.flatnonzero(found.differ).tolist():
-        label, before, after = (words[place] for words in found.words)
+def _flips(found: Pair, rows: np.ndarray, names: tuple[str, ...]) -> Iterator[Flip]:
+    before, after = found.before, found.after
+    for place in np.flatnonzero(found.changed & ~(before.right & after.right)).tolist():
         yield Flip(
-            row=int(found.row[place]),
-            verdict=_verdict(bool(found.right_before[place]), bool(found.right_after[place])),
-            classes=tuple(name for name, mask in found.classes if mask[place]),
-            label=label,
-            before=before,
-            after=after,
-            word=None if found.word is None else int(found.word[place]),
+            row=int(rows[after.row[place]]),
+            word=None if after.word is None else int(after.word[place]),
+            about=None if after.about is None else names[after.about[place]],
+            verdict="lost" if before.right[place] else "won" if after.right[place] else "changed",
+            label=after.truth_in_words(place, names),
+            before=before.answer_in_words(place, names),
+            after=after.answer_in_words(place, names),
         )
-
-
-def _verdict(right_before: bool, right_after: bool) -> Verdict:
-    if right_before == right_after:
-        return "changed"
-    return "lost" if right_before else "won"
-
-
-def _count(found: _Answers, among: np.ndarray) -> FlipCount:
-    flipped = found.differ & among
-    lost, won = flipped & found.right_before & ~found.right_after, flipped & found.right_after & ~found.right_before
-    return FlipCount(int(lost.sum()), int(won.sum()), int(flipped.sum() - lost.sum() - won.sum()))
 
 
 def _array(predictions: Predictions, name: str) -> np.ndarray:

@@ -57,7 +57,7 @@ class RunFolder:
 
     @property
     def examples(self) -> Path:
-        """Rows whose answers flipped, as the report shows them: users' own texts and images."""
+        """Single flipped answers and their rows, as the report shows them: users' own texts and images."""
         return self.root / "examples.json"
 
     def create(self, needed_bytes: int) -> None:

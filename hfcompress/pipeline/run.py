@@ -18,7 +18,7 @@ from hfcompress.host import describe_host, host_id
 from hfcompress.pipeline.build import Made, Options, build, outside
 from hfcompress.pipeline.evidence import gather_evidence
 from hfcompress.pipeline.examples import keep_examples
-from hfcompress.pipeline.flip_counts import count_flips
+from hfcompress.pipeline.flips import count_flips
 from hfcompress.pipeline.folder import RunFolder
 from hfcompress.pipeline.follow import follow
 from hfcompress.pipeline.gates import Evidence, judge, marked, reference_of
@@ -123,7 +123,7 @@ class _Run:
             timings = self._timings()
         with self._clock("report"):
             results = self._results(timings)
-            keep_examples(self.folder, results, self.plan.data)
+            keep_examples(self.folder, results, self.plan.data, self.plan.recipe.evaluate.report_on)
             write_report(results, self.folder.root, gather_evidence(self.folder, results))
         results = results.model_copy(update={"seconds": dict(self.seconds)})
         write_results(results, self.folder.results)

@@ -10,6 +10,7 @@ from typing import Any
 
 from hfcompress.errors import InputError, StageError
 from hfcompress.onnx_graph.layers import module_of
+from hfcompress.quantize.residuals import Residual, residuals_of
 from hfcompress.quantize.targets import Scheme
 from hfcompress.recipe.quantization import names_module
 
@@ -22,11 +23,13 @@ class Layers:
         products: MatMul, Gemm and Conv with a weight.
         tables: Gather from a weight: embeddings.
         between: what stands between convolutions.
+        residuals: sums with convolutions of which one summand alone is quantized.
     """
 
     products: tuple[Any, ...]
     tables: tuple[Any, ...]
     between: tuple[Any, ...]
+    residuals: tuple[Residual, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -54,7 +57,8 @@ def layers_of(graph: Any, scheme: Scheme, excluded: Collection[str] = ()) -> Lay
     tables = [node for node in candidates if scheme.tables and node.op_type == "Gather" and node.input[0] in ranks]
     convolutions = {node.output[0] for node in products if node.op_type == "Conv"}
     between = list(_between(candidates, scheme.between, convolutions, set(ranks)))
-    return Layers(tuple(products), tuple(tables), tuple(between))
+    residuals = residuals_of(graph, convolutions, ranks) if scheme.residuals else ()
+    return Layers(tuple(products), tuple(tables), tuple(between), tuple(residuals))
 
 
 def check_products(layers: Layers, scheme: Scheme, excluded: Collection[str]) -> None:

@@ -39,6 +39,8 @@ def qat(config: QatConfig, inputs: Inputs, run: Run) -> Artifact:
 
     target = scheme_for(config.target, describe_host().flags)
     said: dict[str, Any] = {"target": target.target, "reason": target.reason, "skip": list(config.skip)}
+    if target.provider != Scheme.provider:
+        said["provider"] = target.provider  # of its export; itself it runs in PyTorch
 
     def once(fields: dict[str, Any]) -> Artifact:
         processor = seeded_processor(inputs.source, run)
@@ -119,6 +121,7 @@ def quant_scheme(config: QatConfig, target: Scheme) -> QuantScheme:
         ),
         learned=config.scales == "learned",
         attention_products=config.attention_products,
+        whole_pairs=target.whole_pairs,
     )
 
 

@@ -23,6 +23,7 @@ def activations_of(layers: Layers, graph: Any) -> tuple[str, ...]:
     names = [node.input[0] for node in layers.products]
     names += [node.output[0] for node in layers.products if node.op_type == "Conv"]
     names += [name for node in layers.between for name in (*node.input, *node.output)]
+    names += [residual.tensor for residual in layers.residuals]
     return tuple(name for name in dict.fromkeys(names) if name and name not in constants)
 
 

@@ -13,10 +13,13 @@ import numpy as np
 from hfcompress.calibration.smoothquant import SmoothReport
 from hfcompress.errors import InputError
 from hfcompress.onnx_graph.file import model_file
+from hfcompress.onnx_graph.lint import TARGETS as LINTED
+from hfcompress.onnx_graph.lint import check_readable
 from hfcompress.quantize.constants import name_nodes_, separate_biases_, store_constants_
 from hfcompress.quantize.float_outputs import return_to_float_
 from hfcompress.quantize.layers import Layers, check_products, layers_of
 from hfcompress.quantize.ranges import Ranges, activations_of, find_ranges
+from hfcompress.quantize.residuals import quantize_residuals_
 from hfcompress.quantize.targets import Scheme
 from hfcompress.recipe.quantization import Calibration
 
@@ -90,7 +93,7 @@ def quantize_static(
 
     Raises:
         InputError: the graph's operator set is too low.
-        StageError: nothing to quantize.
+        StageError: nothing to quantize, or the target would not read what was written.
     """
     import onnx
     from optimum.onnxruntime import ORTQuantizer
@@ -115,8 +118,11 @@ def quantize_static(
     written = model_file(out)
     model = onnx.load(written)
     return_to_float_(model, calibrated.model, layers, scheme)
+    quantize_residuals_(model, layers.residuals, calibrated.ranges)
     onnx.checker.check_model(model)
     onnx.save(model, written)
+    if scheme.target in LINTED:
+        check_readable(written, scheme.target)
     return written
 
 

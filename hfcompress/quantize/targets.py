@@ -43,6 +43,7 @@ class Scheme:
         products: the operators with a weight that static INT8 quantizes.
         tables: whether it quantizes embedding tables.
         between: operators that static INT8 quantizes where all that they read comes from a quantized convolution.
+        residuals: whether sums that follow a convolution have their other summand quantized, and nothing else of them.
         integer_outputs: products whose integer kernel needs an output in integers too. Elsewhere the output stays in
             floating point: rounding it loses accuracy, and what follows (bias, LayerNorm, GELU) reads floating point.
         integer_biases: whether biases become int32.
@@ -62,6 +63,7 @@ class Scheme:
     products: frozenset[str] = _PRODUCTS
     tables: bool = True
     between: frozenset[str] = _BETWEEN
+    residuals: bool = False
     integer_outputs: frozenset[str] = frozenset({"Conv"})
     integer_biases: bool = True
     whole_pairs: bool = False
@@ -85,6 +87,7 @@ SCHEMES: dict[TargetName, Scheme] = {
         symmetric_activations=True,
         tables=False,
         between=frozenset(),
+        residuals=True,
         integer_outputs=frozenset(),
         integer_biases=False,
         whole_pairs=True,

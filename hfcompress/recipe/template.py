@@ -82,6 +82,11 @@ gates:
     max_drop: {{{metric}: 0.015}}  # a fraction: 1.5 points
     min_speedup: 2
     # confident: true  # judge on the bound of the 95% interval in place of the estimate
+
+# Where `hfcompress run --push` and `hfcompress push runs/{name}` publish what passed its gates.
+# publish:
+#   repo_id: namespace/name
+#   private: true
 """
 
 

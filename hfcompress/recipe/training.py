@@ -25,7 +25,7 @@ OURS: dict[str, str] = {
     "do_eval": "every artifact is measured",
     "do_predict": "every artifact is measured",
     "resume_from_checkpoint": "a killed run resumes by itself; --fresh starts anew",
-    "push_to_hub": "publish the finished run in place of a training stage",
+    "push_to_hub": "publish the finished run: `publish` at the top of the recipe, and `run --push`",
     "local_rank": "the launcher sets it",
     "deepspeed": "use an accelerate config: accelerate launch --config_file",
     "fsdp": "use an accelerate config: accelerate launch --config_file",
@@ -39,7 +39,7 @@ OURS: dict[str, str] = {
     "use_cpu": "hide the GPU with CUDA_VISIBLE_DEVICES=''",
     "no_cuda": "hide the GPU with CUDA_VISIBLE_DEVICES=''",
 }
-_OUR_PREFIXES = {"hub_": "publish the finished run", "push_to_hub_": "publish the finished run", "fsdp_": OURS["fsdp"]}
+_OUR_PREFIXES = {"hub_": OURS["push_to_hub"], "push_to_hub_": OURS["push_to_hub"], "fsdp_": OURS["fsdp"]}
 
 #: Fields that our own argument classes add.
 _ADDED: dict[str, Any] = {"length_grouped": StrictBool}

@@ -140,9 +140,9 @@ class QatConfig(TaughtConfig):
     allow_slower: bool = False
 
     @model_validator(mode="after")
-    def _is_for_a_cpu(self) -> Self:
-        if self.target in ("tensorrt", "openvino"):
+    def _is_trained_for(self) -> Self:
+        if self.target == "openvino":
             raise ValueError(
-                f"target {self.target} is for `quantize` with a `calibration`; `qat` trains for the integers of CPUs"
+                f"target {self.target} is for `quantize` with a `calibration`; `qat` trains for CPUs and for TensorRT"
             )
         return self

@@ -40,56 +40,25 @@ class Samples:
     milliseconds: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class Flip:
+class Flip(Record):
     """One answer that is not the reference's.
 
     Attributes:
         row: the row's id in its split.
-        verdict: what became of it.
-        classes: the classes that it is about: what filters go by.
-        label, before, after: what is true, what the reference says, what the artifact says.
         word: which word of the row, for answers to single words; from 0.
+        about: the class that the answer is about; null where answers are no classes but texts.
+        verdict: what became of it.
+        label, before, after: what is true, what the reference says, what the artifact says; of several classes a row
+            a class or `not` that class. `label` is empty for texts.
     """
 
     row: int
+    word: int | None = None
+    about: str | None = None
     verdict: Verdict
-    classes: tuple[str, ...]
     label: str
     before: str
     after: str
-    word: int | None = None
-
-
-@dataclass(frozen=True)
-class FlipCount:
-    """How many answers of one class flipped."""
-
-    lost: int = 0
-    won: int = 0
-    changed: int = 0
-
-
-@dataclass(frozen=True)
-class ArtifactFlips:
-    """How the answers of one artifact differ from its reference's.
-
-    Attributes:
-        artifact, against: the two.
-        answers: answers that both gave; `unit` says what one is.
-        unit: `rows`, or `words`.
-        total: over all classes.
-        by_class: by the class that is true, in the order of the classes; empty where answers are no classes.
-        listed: of the flips, as many as a page can hold; lost ones first.
-    """
-
-    artifact: str
-    against: str
-    answers: int
-    unit: str
-    total: FlipCount
-    by_class: Mapping[str, FlipCount]
-    listed: tuple[Flip, ...]
 
 
 class Example(Record):
@@ -107,17 +76,31 @@ class Example(Record):
 
 
 class Examples(Record):
-    """`examples.json`: rows whose answers flipped. Users' own data: it stays in the run folder.
+    """`examples.json`: single answers that flipped, and their rows. Users' own data: it stays in the run folder.
+
+    How many flipped, `results.json` says.
 
     Attributes:
         schema_: the format's name and version.
         split: the role of their split.
+        flips: artifact -> its flips, as many as a page can hold; lost ones first.
         rows: row id -> what it holds.
     """
 
     schema_: Literal["hfcompress.examples/1"] = Field(default="hfcompress.examples/1", alias="schema")
     split: str
+    flips: dict[str, tuple[Flip, ...]] = Field(default_factory=dict)
     rows: dict[int, Example] = Field(default_factory=dict)
+
+    def without_rows(self) -> Examples:
+        """Row ids, classes and verdicts: no row, and no answer in words of its own."""
+        flips = {name: tuple(map(_silent, listed)) for name, listed in self.flips.items()}
+        return self.model_copy(update={"flips": flips, "rows": {}})
+
+
+def _silent(flip: Flip) -> Flip:
+    """Names of classes are the model's; other words are those of users' texts."""
+    return flip if flip.about is not None else flip.model_copy(update={"label": "", "before": "", "after": ""})
 
 
 @dataclass(frozen=True)
@@ -128,33 +111,23 @@ class Evidence:
         recipe: as it was run, YAML.
         trainings: of the stages that train, in the order of the recipe.
         samples: of the last timing session.
-        flips: of the artifacts that are compared with another one.
-        answers_are_private: whether answers are users' own words (question answering) and not classes.
-        examples: the rows of the flips; None where they are not to be shown.
+        examples: single flips and their rows.
     """
 
     recipe: str = ""
     trainings: tuple[Training, ...] = ()
     samples: tuple[Samples, ...] = ()
-    flips: tuple[ArtifactFlips, ...] = ()
-    answers_are_private: bool = False
     examples: Examples | None = None
 
     def published(self, recipe: str, *, examples: bool) -> Evidence:
-        """What may leave this machine: row ids, classes, counts; texts, images and answers of words with `examples`.
+        """What may leave this machine: row ids and classes; texts, images and answers in words with `examples`.
 
         Args:
             recipe: as it is published.
             examples: whether the user said that rows may be shown.
         """
-        if examples:
-            return replace(self, recipe=recipe)
-        flips = tuple(replace(flips, listed=tuple(map(_silent, flips.listed))) for flips in self.flips)
-        return replace(self, recipe=recipe, examples=None, flips=flips if self.answers_are_private else self.flips)
-
-
-def _silent(flip: Flip) -> Flip:
-    return replace(flip, label="", before="", after="")
+        kept = self.examples if examples or self.examples is None else self.examples.without_rows()
+        return replace(self, recipe=recipe, examples=kept)
 
 
 #: Of results that came without a run folder.

@@ -10,6 +10,7 @@ from hfcompress.recipe.tasks import LESS_IS_BETTER
 from hfcompress.report.doubt import cell_name, latency_name, mark
 from hfcompress.report.evidence import Flip, Reported
 from hfcompress.report.figures import metric_figure, number, signed_metric, times, unit_of
+from hfcompress.report.flips import compared
 from hfcompress.report.html_scope import Scope, host_names, own_host, recipe_names
 from hfcompress.report.table import headline_cell, runtime_name, was_timed
 from hfcompress.results import ArtifactResult, Results, Speed
@@ -133,28 +134,29 @@ def _latencies(run: Reported, scope: Scope) -> Iterator[dict[str, Any]]:
 
 def _flipped(run: Reported, scope: Scope) -> Iterator[dict[str, Any]]:
     """Rows, or words of rows, with every artifact that answers otherwise than its reference; what most lost first."""
-    found: dict[tuple[int, int], list[tuple[str, str, Flip]]] = {}
-    for flips in run.evidence.flips:
-        for flip in flips.listed:
-            key = (flip.row, -1 if flip.word is None else flip.word)
-            found.setdefault(key, []).append((flips.artifact, flips.against, flip))
     examples = run.evidence.examples
-    lost = {key: sum(flip.verdict == "lost" for _, _, flip in flipped) for key, flipped in found.items()}
+    if examples is None:
+        return
+    references = {artifact.name: flips.against for artifact, flips in compared(run.results)}
+    found: dict[tuple[int, int], list[tuple[str, Flip]]] = {}
+    for name in references:
+        for flip in examples.flips.get(name, ()):
+            found.setdefault((flip.row, -1 if flip.word is None else flip.word), []).append((name, flip))
+    lost = {key: sum(flip.verdict == "lost" for _, flip in flipped) for key, flipped in found.items()}
     for (row, _), flipped in sorted(found.items(), key=lambda item: (-lost[item[0]], item[0])):
-        first = flipped[0][2]
-        example = examples.rows.get(row) if examples is not None else None
+        example = examples.rows.get(row)
         yield {
             **_scoped(scope),
             "row": row,
-            "word": first.word,
-            "label": first.label,
-            "classes": first.classes,
-            "answers": [
-                {"artifact": name, "against": against, "verdict": f.verdict, "before": f.before, "after": f.after}
-                for name, against, f in flipped
-            ],
+            "word": flipped[0][1].word,
+            "label": ", ".join(dict.fromkeys(flip.label for _, flip in flipped)),
+            "answers": [{"artifact": name, "against": references[name], **_answer(flip)} for name, flip in flipped],
             "example": example.model_dump(mode="json", exclude_defaults=True) if example is not None else None,
         }
+
+
+def _answer(flip: Flip) -> dict[str, Any]:
+    return {"about": flip.about, "verdict": flip.verdict, "before": flip.before, "after": flip.after}
 
 
 def _scoped(scope: Scope) -> dict[str, str]:

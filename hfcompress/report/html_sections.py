@@ -9,7 +9,7 @@ from hfcompress.report.detail import host_lines, hosts_table, latency_grid, metr
 from hfcompress.report.evidence import Reported
 from hfcompress.report.fallback import fallback_tables
 from hfcompress.report.figures import metric_figure, number, signed_metric, times, unit_of
-from hfcompress.report.flips import flips_table
+from hfcompress.report.flips import compared, flips_table
 from hfcompress.report.gates import gates_table, summary
 from hfcompress.report.grid import Cell, Table
 from hfcompress.report.html_scope import Scope, ScopedTable, host_names, own_host, recipe_names, stacked
@@ -106,19 +106,19 @@ def page_of(runs: Sequence[Reported]) -> Page:
     names = recipe_names(runs)
     scopes = [Scope(name, own_host(run.results)) for name, run in zip(names, runs, strict=True)]
     each = list(zip(runs, scopes, strict=True))
-    flipped = [(run, scope) for run, scope in each if run.evidence.flips]
+    flipped = [(run, scope) for run, scope in each if any(compared(run.results))]
     timed = [(run, scope) for run, scope in each if latency_grid(run.results).rows]
     return Page(
         title=names[0] if len(runs) == 1 else f"{len(runs)} runs compared",
         about=_about([run.results for run in runs]),
         runs=tuple(_section(run, scope) for run, scope in each),
         artifacts=stacked([(headline_table(run.results), scope) for run, scope in each]),
-        flips=stacked([(flips_table(run.evidence.flips), scope) for run, scope in flipped]) if flipped else None,
+        flips=stacked([(flips_table(run.results), scope) for run, scope in flipped]) if flipped else None,
         latencies=stacked([(latency_grid(run.results), scope) for run, scope in timed]) if timed else None,
         recipes=tuple(names),
         hosts=tuple(dict.fromkeys(name for run in runs for name in host_names(run.results).values())),
         has=frozenset(_charts(runs)),
-        classes=tuple(dict.fromkeys(name for run in runs for flips in run.evidence.flips for name in flips.by_class)),
+        classes=tuple(_classes(runs)),
         shows_examples=any(run.evidence.examples and run.evidence.examples.rows for run in runs),
     )
 
@@ -129,8 +129,21 @@ def _charts(runs: Sequence[Reported]) -> Iterator[str]:
     for name in ("trainings", "samples"):
         if any(getattr(run.evidence, name) for run in runs):
             yield name
-    if any(flips.listed for run in runs for flips in run.evidence.flips):
+    if any(run.evidence.examples and run.evidence.examples.flips for run in runs):
         yield "flips"
+
+
+def _classes(runs: Sequence[Reported]) -> dict[str, None]:
+    """The classes that single flips are about, in the order of the results."""
+    listed = {
+        flip.about
+        for run in runs
+        if run.evidence.examples
+        for flips in run.evidence.examples.flips.values()
+        for flip in flips
+    }
+    known = (found.label for run in runs for artifact in run.results.artifacts for found in artifact.classes)
+    return dict.fromkeys(label for label in known if label in listed)
 
 
 def _about(runs: Sequence[Results]) -> str:

@@ -29,6 +29,13 @@ class Ragged:
         """The row of each entry, shape (sum of lengths,)."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
+    @property
+    def place(self) -> np.ndarray:
+        """The position of each entry in its row, shape (sum of lengths,)."""
+        starts = np.cumsum(self.lengths) - self.lengths
+        place: np.ndarray = np.arange(len(self.values)) - np.repeat(starts, self.lengths)
+        return place
+
     def split(self) -> list[np.ndarray]:
         """The rows, one array each."""
         return np.split(self.values, np.cumsum(self.lengths)[:-1]) if len(self.lengths) else []

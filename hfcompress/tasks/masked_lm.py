@@ -129,8 +129,8 @@ class MaskedLM(TextTask):
 
     def decisions(self, kept: Columns, labels: Labels) -> Decisions | None:
         """One a masked token; the tokens of a vocabulary are no classes."""
-        label, predicted = _ragged(kept, "label").values, _ragged(kept, "prediction").values
-        return Decisions(predicted, predicted == label)
+        label, predicted = _ragged(kept, "label"), _ragged(kept, "prediction").values
+        return Decisions(predicted, predicted == label.values, label.row, label.place)
 
     def statistic(self, metric: Metric, kept: Columns, labels: Labels) -> Statistic:
         """`accuracy` of masked positions; `perplexity`: e to the power of their mean negative log likelihood."""

@@ -154,7 +154,7 @@ class QuestionAnswering(TextTask):
 
     def decisions(self, kept: Columns, labels: Labels) -> Decisions | None:
         """One a question: right when it is exactly a gold answer."""
-        return Decisions(cast("np.ndarray", kept["prediction"]), cast("np.ndarray", kept["exact_match"]) == 1)
+        return Decisions.of_rows(cast("np.ndarray", kept["prediction"]), cast("np.ndarray", kept["exact_match"]) == 1)
 
     def statistic(self, metric: Metric, kept: Columns, labels: Labels) -> Statistic:
         """Means over questions."""

@@ -171,7 +171,7 @@ class TokenClassification(TextTask):
     def decisions(self, kept: Columns, labels: Labels) -> Decisions | None:
         """One a word."""
         label, predicted = cast("Ragged", kept["label"]), cast("Ragged", kept["prediction"])
-        return Decisions.of_classes(predicted.values, label.values)
+        return Decisions.of_classes(predicted.values, label.values, label.row, label.place)
 
     def statistic(self, metric: Metric, kept: Columns, labels: Labels) -> Statistic:
         """`f1` of entities (micro-averaged, as seqeval's), `accuracy` of words, `f1_macro` over the tags of words."""

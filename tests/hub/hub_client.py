@@ -50,13 +50,15 @@ def push_folder(folder: str, repo_id: str, title: str, **options: Any) -> dict[s
     return {name: getattr(pushed, name) for name in ("repo_id", "url", "commit", "files", "added", "deleted")}
 
 
-def push_without_token(**arguments: Any) -> dict[str, Any]:
-    """As somebody who is not logged in."""
-    token = os.environ.pop("HF_TOKEN")
+def push_as(*, token: str | None, **arguments: Any) -> dict[str, Any]:
+    """With another token, or as somebody who is not logged in."""
+    ours = os.environ.pop("HF_TOKEN")
     try:
+        if token is not None:
+            os.environ["HF_TOKEN"] = token
         return push_folder(**arguments)
     finally:
-        os.environ["HF_TOKEN"] = token
+        os.environ["HF_TOKEN"] = ours
 
 
 def push_offline(**arguments: Any) -> dict[str, Any]:
@@ -117,7 +119,7 @@ if __name__ == "__main__":
     main(
         {
             "push": push_folder,
-            "push_without_token": push_without_token,
+            "push_as": push_as,
             "push_offline": push_offline,
             "command_line": command_line,
             "train": partial(with_trainers, "train"),

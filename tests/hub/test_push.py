@@ -362,6 +362,19 @@ def test_a_commit_whose_answer_was_lost_is_found_and_not_made_again(hub: HubServ
         assert hub.names().count("commit") == 1
 
 
+def test_a_commit_that_comes_late_is_found_by_the_try_that_it_makes_fail(
+    hub: HubServer, client: Ask, first: str
+) -> None:
+    repository = hub.store.make(NAME)
+    hub.faults["commit"] = Fault(drop_after=0, times=1)
+    # The first one arrives while the second one is on its way, which is refused: it has the same parent.
+    hub.faults["validate"] = Fault(before=lambda: repository.put("one", whole(FIRST)), delay_s=0.05, skip=1, times=1)
+    pushed = client("push", folder=first, repo_id=NAME, title="one")
+    assert pushed["commit"] == repository.refs["main"]
+    assert repository.titles() == ["one"]
+    assert hub.names().count("commit") == 2
+
+
 def test_when_nobody_can_say_whether_a_commit_was_made_the_message_does_not(
     hub: HubServer, client: Ask, first: str
 ) -> None:
@@ -409,6 +422,11 @@ def test_what_a_server_says_is_quoted_without_secrets(hub: HubServer, client: As
     assert "quota of *** and *** exceeded, see https://x.test/a?***" in answer["error"]
     for secret in ("abcdefghijkl", "Signature", "s3cret"):
         assert secret not in answer["error"]
+    unusual = "a-token-of-no-usual-form"
+    hub.faults["info"] = Fault(status=403, said=f"{unusual} may not")
+    answer = client("push_as", token=unusual, folder=first, repo_id=NAME, title="one")
+    assert "*** may not" in answer["error"]
+    assert unusual not in answer["error"]
 
 
 def test_a_license_that_the_hub_does_not_know_is_refused_by_it(hub: HubServer, client: Ask, tmp_path: Path) -> None:
@@ -429,7 +447,7 @@ def test_a_name_that_no_repository_can_have_is_refused_before_the_hub_is_asked(
 
 
 def test_without_a_token_or_offline_the_hub_is_not_asked(hub: HubServer, client: Ask, first: str) -> None:
-    answer = client("push_without_token", folder=first, repo_id=NAME, title="one")
+    answer = client("push_as", token=None, folder=first, repo_id=NAME, title="one")
     assert (answer["kind"], answer["exit_code"]) == ("InputError", 2)
     assert "set HF_TOKEN, or log in with `hf auth login`" in answer["error"]
     answer = client("push_offline", folder=first, repo_id=NAME, title="one")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import io
-import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +13,31 @@ from PIL import Image
 
 from hfcompress.pipeline.evidence import gather_evidence
 from hfcompress.pipeline.examples import keep_examples
+from hfcompress.pipeline.flips import count_flips
 from hfcompress.pipeline.folder import RunFolder
 from hfcompress.pipeline.predictions import Predictions, write_predictions
 from hfcompress.recipe.data import DataConfig
-from hfcompress.report.evidence import Examples
+from hfcompress.report.evidence import Examples, Flip
 from hfcompress.results import Results
 from hfcompress.tasks import get_task
 from hfcompress.tasks.columns import Ragged
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import load_rows
 from tests import tiny
-from tests.report.examples import demo
+from tests.report.examples import changed, demo
 
 
-def crafted(tmp_path: Path, names: Sequence[str], right: Predictions, wrong: Predictions) -> tuple[RunFolder, Results]:
-    """A run folder whose teacher gives the one answers and every other artifact the others."""
+def crafted(tmp_path: Path, data: Data, right: Predictions, wrong: Predictions) -> tuple[RunFolder, Results]:
+    """A run folder whose teacher gives the one answers and every other artifact the others; both counted."""
     folder, results = RunFolder(tmp_path / "run"), demo()
     folder.create(0)
     for artifact in results.artifacts:
         answers = right if artifact.name == "teacher" else wrong
         write_predictions(answers, folder.predictions(artifact.name, "test"), "key")
-        folder.artifact(artifact.name).mkdir()
-        config = json.dumps({"id2label": dict(enumerate(names))})
-        (folder.artifact(artifact.name) / "config.json").write_text(config)
+        if artifact.name != "teacher":
+            pair = {"teacher": right, artifact.name: wrong}
+            flips, classes = count_flips(pair, (artifact.name, "teacher"), data, "test")
+            results = changed(results, artifact.name, flips=flips, classes=classes)
     return folder, results
 
 
@@ -48,7 +48,7 @@ def classified(tmp_path: Path, data: Data) -> tuple[RunFolder, Results]:
     prediction = label.copy()
     prediction[::3] = (prediction[::3] + 1) % len(names)
     kept = {"row_id": np.array(rows["row_id"]), "label": label}
-    return crafted(tmp_path, names, {**kept, "prediction": label}, {**kept, "prediction": prediction})
+    return crafted(tmp_path, data, {**kept, "prediction": label}, {**kept, "prediction": prediction})
 
 
 def data_of(path: Path, task: Any) -> Data:
@@ -58,7 +58,7 @@ def data_of(path: Path, task: Any) -> Data:
 
 def test_texts_of_flipped_rows_are_kept_and_no_others(tmp_path: Path, reviews: Path) -> None:
     folder, results = classified(tmp_path, data_of(reviews, "text-classification"))
-    keep_examples(folder, results, data_of(reviews, "text-classification"))
+    keep_examples(folder, results, data_of(reviews, "text-classification"), "test")
     with (reviews / "test.csv").open(encoding="utf-8") as file:
         texts = [row["text"] for row in csv.DictReader(file)]
     kept = Examples.model_validate_json(folder.examples.read_text(encoding="utf-8"))
@@ -71,7 +71,7 @@ def test_texts_of_flipped_rows_are_kept_and_no_others(tmp_path: Path, reviews: P
 def test_images_of_flipped_rows_are_kept_as_thumbnails(tmp_path: Path, digits: Path) -> None:
     data = data_of(digits, "image-classification")
     folder, results = classified(tmp_path, data)
-    keep_examples(folder, results, data)
+    keep_examples(folder, results, data, "test")
     kept = Examples.model_validate_json(folder.examples.read_text(encoding="utf-8"))
     kind, _, content = (kept.rows[3].image or "").partition(";base64,")
     assert kind in ("data:image/png", "data:image/jpeg")
@@ -91,12 +91,12 @@ def test_words_of_a_sentence_are_kept_where_the_tag_of_one_flips(tmp_path: Path)
     after[lengths[0]] = 1  # the first word of row 1
     kept = {"row_id": np.arange(6), "label": Ragged(before, lengths)}
     answers = ({**kept, "prediction": Ragged(each, lengths)} for each in (before, after))
-    folder, results = crafted(tmp_path, data.labels.names, *answers)
-    keep_examples(folder, results, data)
+    folder, results = crafted(tmp_path, data, *answers)
+    keep_examples(folder, results, data, "test")
     found = gather_evidence(folder, results)
     assert found.examples is not None
     assert {row: list(example.words) for row, example in found.examples.rows.items()} == {1: words[1]}
-    assert {(flip.row, flip.word) for flips in found.flips for flip in flips.listed} == {(1, 0)}
+    assert {(flip.row, flip.word) for flips in found.examples.flips.values() for flip in flips} == {(1, 0)}
 
 
 def test_questions_and_contexts_are_kept_and_their_answers_are_private(tmp_path: Path) -> None:
@@ -106,24 +106,29 @@ def test_questions_and_contexts_are_kept_and_their_answers_are_private(tmp_path:
         kept = {"row_id": np.arange(4), "prediction": np.array(answers, dtype=object)}
         return {**kept, "exact_match": np.array(exact), "f1": np.array(exact)}
 
-    folder, results = crafted(tmp_path, (), said(list("abcd"), [1, 1, 1, 1]), said(list("abxd"), [1, 1, 0, 1]))
-    keep_examples(folder, results, data)
+    folder, results = crafted(tmp_path, data, said(list("abcd"), [1, 1, 1, 1]), said(list("abxd"), [1, 1, 0, 1]))
+    keep_examples(folder, results, data, "test")
     found = gather_evidence(folder, results)
+    assert found.published("", examples=False).examples == Examples(
+        split="test",
+        flips={
+            name: (Flip(row=2, verdict="lost", label="", before="", after=""),) for name in ("student", "onnx", "int8")
+        },
+    )
     row = data.rows.splits["test"][2]
     assert found.examples is not None
     assert found.examples.rows[2].texts == {"question": row["question"], "context": row["context"]}
     assert list(found.examples.rows) == [2]
-    assert found.answers_are_private
 
 
 def test_rows_of_an_earlier_run_go_where_nothing_flips_any_more(tmp_path: Path, reviews: Path) -> None:
     data = data_of(reviews, "text-classification")
     folder, results = classified(tmp_path, data)
-    keep_examples(folder, results, data)
+    keep_examples(folder, results, data, "test")
     right = folder.predictions("teacher", "test").read_bytes()
     for artifact in results.artifacts:
         folder.predictions(artifact.name, "test").write_bytes(right)
-    keep_examples(folder, results, data)
+    keep_examples(folder, results, data, "test")
     assert not folder.examples.exists()
 
 
@@ -136,7 +141,7 @@ def test_long_texts_are_cut_and_all_together_stay_within_a_budget(tmp_path: Path
         writer.writerows({"text": "z" * 5000, "label": str(row % 2)} for row in range(3000))
     data = data_of(path, "text-classification")
     folder, results = classified(tmp_path, data)
-    keep_examples(folder, results, data)
+    keep_examples(folder, results, data, "test")
     kept = gather_evidence(folder, results).examples
     assert kept is not None
     assert {len(example.texts["text"]) for example in kept.rows.values()} == {1501}
@@ -145,4 +150,4 @@ def test_long_texts_are_cut_and_all_together_stay_within_a_budget(tmp_path: Path
 
 def test_a_folder_with_results_alone_has_no_evidence_and_is_no_error(tmp_path: Path) -> None:
     found = gather_evidence(RunFolder(tmp_path), demo())
-    assert (found.recipe, found.trainings, found.samples, found.flips, found.examples) == ("", (), (), (), None)
+    assert (found.recipe, found.trainings, found.samples, found.examples) == ("", (), (), None)

@@ -1,17 +1,28 @@
-"""Flips against a loop over rows."""
+"""Flips against a loop over rows: those that are listed, and that the counts of `results.json` are of the same ones."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from hfcompress.pipeline.flips import MOST_LISTED, answers_are_private, flips_of
+from hfcompress.pipeline.flips import MOST_LISTED, count_flips, list_flips
+from hfcompress.recipe.tasks import TaskName
+from hfcompress.report.evidence import Flip
+from hfcompress.tasks import get_task
 from hfcompress.tasks.columns import Ragged
+from hfcompress.tasks.data import Data
+from hfcompress.tasks.labels import Labels
 
 NAMES = ("a", "b", "c")
+Kept = dict[str, Any]
+
+
+def data(task: TaskName = "text-classification", problem: Any = "single_label_classification") -> Data:
+    return cast("Data", SimpleNamespace(task=get_task(task), labels=Labels(NAMES, {}, problem)))
 
 
 def verdict(label: Any, before: Any, after: Any) -> str | None:
@@ -21,8 +32,12 @@ def verdict(label: Any, before: Any, after: Any) -> str | None:
     return "lost" if before == label else "won" if after == label else "changed"
 
 
-def columns(label: Any, prediction: Any, **more: Any) -> dict[str, Any]:
+def kept(label: Any, prediction: Any, **more: Any) -> Kept:
     return {"row_id": np.arange(len(label)) + 100, "label": label, "prediction": prediction, **more}
+
+
+def listed(before: Kept, after: Kept, of: Data) -> tuple[Flip, ...]:
+    return list_flips({"fp32": before, "int8": after}, ("int8", "fp32"), of)
 
 
 @pytest.fixture
@@ -32,48 +47,66 @@ def drawn() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_one_class_a_row_flips_as_a_loop_says(drawn: tuple[np.ndarray, ...]) -> None:
     label, before, after = drawn
-    found = flips_of(("int8", "fp32"), columns(label, after), columns(label, before), NAMES)
-    assert found is not None
+    found = listed(kept(label, before), kept(label, after), data())
     expected = {
-        row + 100: (
-            NAMES[label[row]],
-            NAMES[before[row]],
-            NAMES[after[row]],
-            verdict(label[row], before[row], after[row]),
-        )
-        for row in range(60)
-        if before[row] != after[row]
+        row: (NAMES[truth], NAMES[old], NAMES[new], verdict(truth, old, new))
+        for row, (truth, old, new) in enumerate(zip(label, before, after, strict=True), 100)
+        if old != new
     }
-    assert {flip.row: (flip.label, flip.before, flip.after, flip.verdict) for flip in found.listed} == expected
-    assert (found.answers, found.unit) == (60, "rows")
-    counted = Counter((flip[0], flip[3]) for flip in expected.values())
-    for name in NAMES:
-        for what in ("lost", "won", "changed"):
-            assert getattr(found.by_class[name], what) == counted[name, what]
-    assert found.total.lost == sum(count for (_, what), count in counted.items() if what == "lost")
+    assert {flip.row: (flip.label, flip.before, flip.after, flip.verdict) for flip in found} == expected
+    assert all(flip.about == flip.label for flip in found)
 
 
-def test_lost_ones_come_first_and_all_are_counted_where_few_are_listed() -> None:
+@pytest.mark.parametrize("kind", ["classes", "words", "sets", "texts"])
+def test_counts_are_of_the_flips_that_are_listed(kind: str, drawn: tuple[np.ndarray, ...]) -> None:
+    before, after, of = _answers(kind, drawn)
+    flips, classes = count_flips({"fp32": before, "int8": after}, ("int8", "fp32"), of, "test")
+    found = listed(before, after, of)
+    verdicts, by_class = Counter(flip.verdict for flip in found), Counter((f.about, f.verdict) for f in found)
+    assert flips is not None
+    assert (flips.lost, flips.won, flips.changed) == (verdicts["lost"], verdicts["won"], len(found))
+    assert flips.lost > 0
+    assert flips.won > 0
+    assert {each.label: (each.lost, each.won) for each in classes} == {
+        name: (by_class[name, "lost"], by_class[name, "won"]) for name in (NAMES if kind != "texts" else ())
+    }
+
+
+def _answers(kind: str, drawn: tuple[np.ndarray, ...]) -> tuple[Kept, Kept, Data]:
+    label, before, after = drawn
+    match kind:
+        case "classes":
+            return kept(label, before), kept(label, after), data()
+        case "words":
+            ragged = [Ragged(values, np.array([10, 0, 30, 20])) for values in drawn]
+            return kept(ragged[0], ragged[1]), kept(ragged[0], ragged[2]), data("token-classification", None)
+        case "sets":
+            sets = [(values % 2).reshape(20, 3) for values in drawn]
+            of = data(problem="multi_label_classification")
+            return kept(sets[0].astype(np.float32), sets[1]), kept(sets[0].astype(np.float32), sets[2]), of
+        case _:
+            old, new = (
+                kept(label, each.astype(str), exact_match=(each == label).astype(float)) for each in (before, after)
+            )
+            return old, new, data("question-answering", None)
+
+
+def test_lost_ones_come_first_and_few_are_listed() -> None:
     label = np.zeros(500, dtype=np.int64)
     before, after = np.array([0, 1] * 250), np.array([1, 0] * 250)
-    found = flips_of(("int8", "fp32"), columns(label, after), columns(label, before), NAMES)
-    assert found is not None
-    assert {flip.verdict for flip in found.listed} == {"lost"}
-    assert len(found.listed) == MOST_LISTED
-    assert (found.total.lost, found.total.won) == (250, 250)
+    found = listed(kept(label, before), kept(label, after), data())
+    assert {flip.verdict for flip in found} == {"lost"}
+    assert len(found) == MOST_LISTED
 
 
 def test_words_flip_one_by_one_with_their_place_in_the_row(drawn: tuple[np.ndarray, ...]) -> None:
-    lengths = np.array([10, 0, 30, 20])
+    lengths, rows = np.array([10, 0, 30, 20]), {"row_id": np.array([7, 8, 9, 11])}
     label, before, after = (Ragged(values, lengths) for values in drawn)
-    rows = {"row_id": np.array([7, 8, 9, 11])}
-    found = flips_of(
-        ("int8", "fp32"),
-        {**rows, "label": label, "prediction": after},
+    found = listed(
         {**rows, "label": label, "prediction": before},
-        NAMES,
+        {**rows, "label": label, "prediction": after},
+        data("token-classification", None),
     )
-    assert found is not None
     parts = zip([7, 8, 9, 11], label.split(), before.split(), after.split(), strict=True)
     expected = {
         (row, place, verdict(*each))
@@ -81,53 +114,58 @@ def test_words_flip_one_by_one_with_their_place_in_the_row(drawn: tuple[np.ndarr
         for place, each in enumerate(zip(*answers, strict=True))
         if verdict(*each)
     }
-    assert {(flip.row, flip.word, flip.verdict) for flip in found.listed} == expected
-    assert (found.answers, found.unit) == (60, "words")
+    assert {(flip.row, flip.word, flip.verdict) for flip in found} == expected
 
 
-def test_a_set_of_classes_is_right_as_a_whole() -> None:
+def test_words_that_tokenizers_cut_at_other_places_do_not_pair(drawn: tuple[np.ndarray, ...]) -> None:
+    ours, theirs = (
+        kept(*(Ragged(values, np.array(lengths)) for values in drawn[:2])) for lengths in ([20, 40], [40, 20])
+    )
+    answers, of = {"fp32": theirs, "int8": ours}, data("token-classification", None)
+    flips, classes = count_flips(answers, ("int8", "fp32"), of, "test")
+    assert (flips, {found.reference_recall for found in classes}) == (None, {None})
+    assert list_flips(answers, ("int8", "fp32"), of) == ()
+
+
+def test_of_several_classes_a_row_each_yes_or_no_flips_by_itself() -> None:
     label, before, after = (
         np.array([[1, 0, 1], [0, 0, 0]]),
         np.array([[1, 0, 1], [0, 1, 0]]),
-        np.array([[1, 0, 0], [0, 1, 1]]),
+        np.array([[1, 0, 0], [0, 0, 1]]),
     )
-    found = flips_of(("int8", "fp32"), columns(label.astype(np.float32), after), columns(label, before), NAMES)
-    assert found is not None
-    assert [(f.label, f.before, f.after, f.verdict, f.classes) for f in found.listed] == [
-        ("a, c", "a, c", "a", "lost", ("a", "c")),
-        ("none", "b", "b, c", "changed", ()),
+    of = data(problem="multi_label_classification")
+    found = listed(kept(label.astype(np.float32), before), kept(label.astype(np.float32), after), of)
+    assert [(f.row, f.about, f.label, f.before, f.after, f.verdict) for f in found] == [
+        (100, "c", "c", "c", "not c", "lost"),
+        (101, "c", "not c", "not c", "c", "lost"),
+        (101, "b", "not b", "b", "not b", "won"),
     ]
-    assert (found.by_class["a"].lost, found.by_class["b"].lost, found.total.lost) == (1, 0, 1)
 
 
-def test_answers_in_words_flip_by_whether_they_match_a_gold_answer() -> None:
-    def kept(answers: list[str], exact: list[int]) -> dict[str, Any]:
-        said = np.array(answers, dtype=object)
-        return {"row_id": np.arange(3), "prediction": said, "exact_match": np.array(exact), "f1": np.ones(3)}
+def test_texts_flip_by_whether_they_match_a_gold_answer() -> None:
+    def said(answers: list[str], exact: list[int]) -> Kept:
+        return {"row_id": np.arange(4), "prediction": np.array(answers, dtype=object), "exact_match": np.array(exact)}
 
-    before, after = kept(["Ada", "1815", "x"], [1, 0, 0]), kept(["in London", "1815", "y"], [0, 0, 0])
-    found = flips_of(("int8", "fp32"), after, before, ())
-    assert found is not None
-    assert [(f.row, f.before, f.after, f.verdict) for f in found.listed] == [
-        (0, "Ada", "in London", "lost"),
-        (2, "x", "y", "changed"),
+    before = said(["Ada", "1815", "x", "Paris"], [1, 0, 0, 1])
+    after = said(["in London", "1815", "y", "paris"], [0, 0, 0, 1])
+    found = listed(before, after, data("question-answering", None))
+    assert [(f.row, f.about, f.label, f.before, f.after, f.verdict) for f in found] == [
+        (0, None, "", "Ada", "in London", "lost"),
+        (2, None, "", "x", "y", "changed"),
     ]
-    assert answers_are_private(after)
 
 
-@pytest.mark.parametrize(
-    "ours",
-    [
-        {"row_id": np.arange(4), "label": np.ones(4, np.float32), "prediction": np.zeros(4, np.float32)},
-        {"row_id": np.arange(4), "prediction": np.zeros(4, np.int64)},
-        {"row_id": np.arange(4), "label": np.ones(4, int), "prediction": np.ones(4, int), "nll": np.ones(4)},
-    ],
-    ids=["regression", "no labels", "tokens"],
-)
-def test_numbers_tokens_and_answers_without_labels_have_no_flips(ours: dict[str, Any]) -> None:
-    assert flips_of(("int8", "fp32"), ours, ours, NAMES) is None
+def test_tokens_of_a_vocabulary_are_counted_and_not_listed(drawn: tuple[np.ndarray, ...]) -> None:
+    label, before, after = (Ragged(values, np.array([60])) for values in drawn)
+    answers = {"fp32": kept(label, before), "int8": kept(label, after)}
+    flips, classes = count_flips(answers, ("int8", "fp32"), data("masked-lm", None), "test")
+    assert flips is not None
+    assert (flips.changed, classes) == (sum(drawn[1] != drawn[2]), ())
+    assert list_flips(answers, ("int8", "fp32"), data("masked-lm", None)) == ()
 
 
 def test_answers_to_other_rows_are_not_compared() -> None:
-    ours = columns(np.zeros(3, int), np.zeros(3, int))
-    assert flips_of(("int8", "fp32"), ours, {**ours, "row_id": np.arange(3)}, NAMES) is None
+    ours = kept(np.zeros(3, int), np.zeros(3, int))
+    theirs = {**ours, "row_id": np.arange(3), "prediction": np.ones(3, int)}
+    assert listed(theirs, ours, data()) == ()
+    assert count_flips({"fp32": theirs, "int8": ours}, ("int8", "fp32"), data(), "test")[0] is None

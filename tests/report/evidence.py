@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import Counter
 from typing import Any
 
 import numpy as np
 
-from hfcompress.report.evidence import (
-    ArtifactFlips,
-    Evidence,
-    Example,
-    Examples,
-    Flip,
-    FlipCount,
-    Reported,
-    Samples,
-    Training,
-)
-from hfcompress.results import Results
-from tests.report.examples import HOST, demo
+from hfcompress.report.evidence import Evidence, Example, Examples, Flip, Reported, Samples, Training
+from hfcompress.results import ClassResult, Flips, Results
+from tests.report.examples import HOST, changed, demo
 
 #: A red dot: one pixel, PNG.
 PIXEL = (
@@ -42,10 +32,19 @@ def evidence(**changes: Any) -> Evidence:
             for artifact in demo().artifacts
             for cell in artifact.latency
         ),
-        "flips": (flips("student", 40), flips("int8", 30)),
-        "examples": Examples(split="test", rows={row: example(row) for row in range(40)}),
+        "examples": examples(),
     }
     return Evidence(**(fields | changes))
+
+
+def examples(**changes: Any) -> Examples:
+    """The flips of the student and of INT8, with their rows."""
+    fields: dict[str, Any] = {
+        "split": "test",
+        "flips": {"student": flips(40), "int8": flips(30)},
+        "rows": {row: example(row) for row in range(40)},
+    }
+    return Examples(**(fields | changes))
 
 
 def example(row: int) -> Example:
@@ -53,26 +52,38 @@ def example(row: int) -> Example:
     return Example(texts={"text": f"The secret words of customer {row}."})
 
 
-def flips(name: str, count: int) -> ArtifactFlips:
-    """Rows 0 to count - 1 flipped: lost, won and lost by turns, the classes by turns too."""
-    listed = tuple(_flip(row) for row in range(count))
-    by_class = {
-        label: FlipCount(
-            lost=sum(flip.verdict == "lost" and flip.label == label for flip in listed),
-            won=sum(flip.verdict == "won" and flip.label == label for flip in listed),
+def flips(count: int) -> tuple[Flip, ...]:
+    """Rows 0 to count - 1: lost, won and lost by turns, the classes by turns too."""
+    return tuple(_flip(row) for row in range(count))
+
+
+def counted(results: Results, told: Evidence) -> Results:
+    """The results with the flips of the evidence, and of no more."""
+    listed = told.examples.flips if told.examples is not None else {}
+    for name, found in listed.items():
+        lost, won = (Counter(flip.about for flip in found if flip.verdict == verdict) for verdict in ("lost", "won"))
+        classes = tuple(
+            ClassResult(label=label, rows=700, recall=0.8, reference_recall=0.8, lost=lost[label], won=won[label])
+            for label in sorted({flip.about for flip in found if flip.about is not None})
         )
-        for label in CLASSES
-    }
-    total = FlipCount(*(sum(getattr(each, what) for each in by_class.values()) for what in ("lost", "won")))
-    return ArtifactFlips(name, "teacher", 1475, "rows", total, by_class, listed)
+        total = Flips(
+            against="teacher", split="test", answers=1475, changed=len(found), won=won.total(), lost=lost.total()
+        )
+        results = changed(results, name, flips=total, classes=classes)
+    return results
+
+
+def reported(results: Results | None = None, told: Evidence | None = None) -> Reported:
+    """A run whose results count the flips that its evidence lists."""
+    told = told or evidence()
+    return Reported(counted(results or demo(), told), told)
 
 
 def two_runs() -> list[Reported]:
     """The run, and another one of a second recipe on a second host."""
     other = {**HOST, "cpu": "Intel Xeon Platinum 8488C", "cores": 8}
-    results: Results = demo(recipe="sentiment-small", hosts={"h1": other})
-    small = replace(evidence(), flips=(flips("int8", 10),), examples=None)
-    return [Reported(demo(), evidence()), Reported(results, small)]
+    small = demo(recipe="sentiment-small", hosts={"h1": other})
+    return [reported(), reported(small, evidence(examples=examples(flips={"int8": flips(10)}, rows={})))]
 
 
 def _training(name: str, losses: tuple[str, ...]) -> Training:
@@ -85,5 +96,5 @@ def _training(name: str, losses: tuple[str, ...]) -> Training:
 def _flip(row: int) -> Flip:
     label, other = CLASSES[row % 2], CLASSES[1 - row % 2]
     if row % 3 == 1:
-        return Flip(row, "won", (label,), label, before=other, after=label)
-    return Flip(row, "lost", (label,), label, before=label, after=other)
+        return Flip(row=row, verdict="won", about=label, label=label, before=other, after=label)
+    return Flip(row=row, verdict="lost", about=label, label=label, before=label, after=other)

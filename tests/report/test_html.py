@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hfcompress.errors import InputError
-from hfcompress.report.evidence import Example, Examples, Flip, FlipCount, Reported
+from hfcompress.report.evidence import Example, Flip, Reported
 from hfcompress.report.flips import flips_table
 from hfcompress.report.html import html_report, publishable_report
 from hfcompress.report.table import headline_table
-from tests.report.evidence import PIXEL, evidence, flips, two_runs
+from hfcompress.results import ClassResult
+from tests.report.evidence import PIXEL, counted, evidence, examples, flips, reported, two_runs
 from tests.report.examples import artifact, changed, demo, failed
 
 SECRET = "The secret words of customer"
@@ -58,7 +59,7 @@ class Read(HTMLParser):
 
 
 def page(**changes: Any) -> Read:
-    return Read(html_report([Reported(demo(), evidence(**changes))]))
+    return Read(html_report([reported(told=evidence(**changes))]))
 
 
 def test_equal_runs_give_equal_bytes() -> None:
@@ -129,7 +130,7 @@ def test_models_without_metrics_times_or_gates_make_a_page() -> None:
 
 
 def test_a_failed_gate_is_said_and_its_artifacts_are_not_recommended() -> None:
-    read = Read(html_report([Reported(failed(), evidence())]))
+    read = Read(html_report([reported(failed())]))
     assert "The gate FAILED" in read.text
     assert "No artifact is faster than teacher and may be published" in read.text
     assert {point["artifact"] for point in read.charts["points"] if not point["publishable"]} == {
@@ -144,12 +145,9 @@ def test_a_failed_gate_is_said_and_its_artifacts_are_not_recommended() -> None:
 def test_no_name_or_text_becomes_markup(text: str) -> None:
     hostile = f"{text}</script><script>alert(1)</script><img src=x onerror=alert(1)>\u2028{{{{7*7}}}}"
     results = demo(recipe=hostile, artifacts=(artifact(hostile, "distill", 0.8, 3, 3),), baseline=hostile)
-    flip = Flip(1, "lost", (hostile,), hostile, hostile, hostile)
-    told = replace(flips("int8", 1), artifact=hostile, by_class={hostile: flips("int8", 1).total}, listed=(flip,))
-    examples = Examples(split="test", rows={1: Example(texts={"text": hostile})})
-    read = Read(
-        html_report([Reported(results, evidence(samples=(), recipe=hostile, flips=(told,), examples=examples))])
-    )
+    flip = Flip(row=1, verdict="lost", about=hostile, label=hostile, before=hostile, after=hostile)
+    told = examples(flips={hostile: (flip,)}, rows={1: Example(texts={"text": hostile})})
+    read = Read(html_report([reported(results, evidence(samples=(), recipe=hostile, examples=told))]))
     assert len(read.scripts) == 2
     assert not [tag for tag, _ in read.elements if tag == "img"]
     assert read.charts["points"][0]["artifact"] == hostile
@@ -158,8 +156,9 @@ def test_no_name_or_text_becomes_markup(text: str) -> None:
 
 
 def test_what_is_published_says_rows_labels_and_counts_and_no_word_of_them() -> None:
-    kept = Examples(split="test", rows={3: Example(texts={"text": SECRET}, words=("confidential",), image=PIXEL)})
-    published = publishable_report(demo(), evidence(examples=kept), "name: as-published\n")
+    kept = examples(rows={3: Example(texts={"text": SECRET}, words=("confidential",), image=PIXEL)})
+    told = evidence(examples=kept)
+    published = publishable_report(counted(demo(), told), told, "name: as-published\n")
     for secret in (SECRET, "confidential", PIXEL, "name: sentiment-demo"):
         assert secret.encode() not in published
     read = Read(published)
@@ -171,27 +170,52 @@ def test_what_is_published_says_rows_labels_and_counts_and_no_word_of_them() -> 
 
 
 def test_texts_and_images_are_published_when_the_user_says_so() -> None:
-    kept = Examples(split="test", rows={3: Example(texts={"text": SECRET}, image=PIXEL)})
-    read = Read(publishable_report(demo(), evidence(examples=kept), "", examples=True))
+    told = evidence(examples=examples(rows={3: Example(texts={"text": SECRET}, image=PIXEL)}))
+    read = Read(publishable_report(counted(demo(), told), told, "", examples=True))
     (row,) = [row for row in read.charts["flips"] if row["row"] == 3]
     assert row["example"] == {"texts": {"text": SECRET}, "image": PIXEL}
 
 
 def test_answers_in_users_own_words_are_published_with_their_texts_only() -> None:
-    spoken = replace(flips("int8", 1), listed=(Flip(0, "lost", (), "", "Ada Lovelace", "in London"),), by_class={})
-    told = evidence(flips=(spoken,), answers_are_private=True)
-    silent, loud = (publishable_report(demo(), told, "", examples=each) for each in (False, True))
+    spoken = Flip(row=0, verdict="lost", label="", before="Ada Lovelace", after="in London")
+    told = evidence(examples=examples(flips={"int8": (spoken,)}))
+    silent, loud = (publishable_report(counted(demo(), told), told, "", examples=each) for each in (False, True))
     assert (b"Lovelace" in loud, b"in London" in loud) == (True, True)
     assert (b"Lovelace" in silent, b"in London" in silent) == (False, False)
     assert Read(silent).charts["flips"][0]["answers"][0]["verdict"] == "lost"
 
 
+def test_the_table_of_flips_says_what_the_results_say() -> None:
+    row = flips_table(reported().results).rows[1]
+    lost = [flip.about for flip in flips(30) if flip.verdict == "lost"]
+    won = [flip.about for flip in flips(30) if flip.verdict == "won"]
+    assert [str(cell) for cell in row] == [
+        *("int8", "teacher", "1,475", "30 (2.0%)", f"{len(lost)}", f"{len(won)}"),
+        *(f"-{lost.count(name)} +{won.count(name)}" for name in ("negative", "positive")),
+    ]
+
+
+def test_what_was_given_is_not_said_to_have_lost_answers() -> None:
+    assert flips_table(changed(reported().results, "int8", stage=None)).column("model") == ["student"]
+
+
 def test_many_classes_have_columns_for_those_with_the_most_flips() -> None:
-    many = {f"c{place:02}": FlipCount(lost=place) for place in range(30)}
-    table = flips_table([replace(flips("int8", 1), by_class=many)])
+    many = tuple(ClassResult(label=f"c{place:02}", rows=99, recall=0.5, lost=place) for place in range(30))
+    results = reported(told=evidence(examples=examples(flips={"int8": flips(1)}))).results
+    table = flips_table(changed(results, "int8", classes=many))
     titles = [column.title for column in table.columns[6:]]
     assert titles == [f"c{place:02}" for place in range(29, 19, -1)]
     assert table.notes == ("19 classes with fewer flips have no column of their own",)
+
+
+def test_of_several_classes_a_row_all_answers_about_it_stand_together() -> None:
+    told = (
+        Flip(row=4, verdict="lost", about="a", label="a", before="a", after="not a"),
+        Flip(row=4, verdict="won", about="b", label="not b", before="b", after="not b"),
+    )
+    (row,) = page(examples=examples(flips={"int8": told})).charts["flips"]
+    assert (row["row"], row["label"]) == (4, "a, not b")
+    assert [(each["about"], each["verdict"]) for each in row["answers"]] == [("a", "lost"), ("b", "won")]
 
 
 def test_two_runs_stand_in_one_table_with_their_recipe_and_host() -> None:
@@ -227,10 +251,12 @@ def test_runs_that_do_not_compare_are_refused(change: dict[str, str]) -> None:
 
 
 def test_a_thousand_flips_of_twelve_artifacts_stay_below_two_megabytes() -> None:
-    several = tuple(replace(flips(f"int8-{place}", 150)) for place in range(12))
+    many = [artifact(f"int8-{place}", "quantize", 0.8, 3, 3) for place in range(12)]
     rows = {row: Example(texts={"text": "x" * 1500}) for row in range(150)}
-    told = evidence(flips=several, examples=Examples(split="test", rows=rows))
-    assert len(html_report([Reported(demo(), told)])) < 2_000_000
+    told = evidence(samples=(), examples=examples(flips={each.name: flips(150) for each in many}, rows=rows))
+    content = html_report([reported(demo(artifacts=(*demo().artifacts, *many)), told)])
+    assert len(Read(content).charts["flips"]) == 150
+    assert len(content) < 2_000_000
 
 
 def _sha256(text: str) -> str:

@@ -14,13 +14,13 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from hfcompress.report.evidence import Evidence, Examples, Reported
+from hfcompress.report.evidence import Evidence, Flip
 from hfcompress.report.figures import number
 from hfcompress.report.html import html_report, publishable_report
 from hfcompress.report.pareto import pareto_front
 from hfcompress.report.table import headline_table
 from hfcompress.results import Results
-from tests.report.evidence import PIXEL, evidence, example, flips, two_runs
+from tests.report.evidence import PIXEL, counted, evidence, example, examples, flips, reported, two_runs
 from tests.report.examples import artifact, demo, failed
 
 pytestmark = pytest.mark.browser
@@ -99,7 +99,7 @@ def show(tab: Opened, tmp_path: Path) -> Iterator[Show]:
 
 
 def page_of(results: Results | None = None, told: Evidence | None = None) -> bytes:
-    return html_report([Reported(results or demo(), told or evidence())])
+    return html_report([reported(results, told)])
 
 
 def test_a_press_on_a_heading_sorts_and_another_one_turns_it_round(show: Show) -> None:
@@ -158,7 +158,7 @@ def test_the_front_is_that_of_the_report(show: Show) -> None:
         artifact(f"m{place}", "distill", 0.86 + 0.01 * score, 100.0 * rows, 10.0 * size)
         for place, (score, rows, size) in enumerate(rng.integers(1, 5, size=(25, 3)).tolist())
     )
-    opened = show(page_of(demo(artifacts=artifacts, baseline="m0", gates=()), evidence(samples=(), flips=())))
+    opened = show(page_of(demo(artifacts=artifacts, baseline="m0", gates=()), evidence(samples=(), examples=None)))
     costs = {
         "throughput": [found.throughput_per_s for found in artifacts],
         "latency": [-found.latency[1].p50_ms for found in artifacts],
@@ -208,7 +208,7 @@ def test_a_failed_gate_is_hollow_and_in_words(show: Show) -> None:
 def test_flips_are_filtered_by_model_class_verdict_and_words(show: Show) -> None:
     opened = show(page_of())
     pick = opened.page.locator("#flips-filters select")
-    listed = flips("student", 40).listed
+    listed = flips(40)
     count = opened.page.locator("#flips-count")
     assert count.inner_text().startswith("40 rows are listed as flipped; the first 24")
     pick.nth(0).select_option("int8")
@@ -231,17 +231,25 @@ def test_more_flips_come_on_request_and_the_lost_ones_are_first(show: Show) -> N
     assert lost == sorted(lost, reverse=True)
 
 
-def test_images_have_words_and_words_their_place(show: Show) -> None:
-    kept = Examples(
-        split="test",
-        rows={
-            0: example(0).model_copy(update={"image": PIXEL}),
-            2: example(2).model_copy(update={"words": ("in", "Paris")}),
-        },
+def test_of_several_classes_a_row_only_answers_about_the_chosen_one_are_shown(show: Show) -> None:
+    told = (
+        Flip(row=4, verdict="lost", about="a", label="a", before="a", after="not a"),
+        Flip(row=4, verdict="won", about="b", label="not b", before="b", after="not b"),
     )
-    told = flips("int8", 3)
-    marked = tuple(type(flip)(**{**vars(flip), "word": 1 if flip.row == 2 else None}) for flip in told.listed)
-    opened = show(page_of(told=evidence(examples=kept, flips=(type(told)(**{**vars(told), "listed": marked}),))))
+    opened = show(page_of(told=evidence(examples=examples(flips={"int8": told}))))
+    lost, won = "✓ right: teacher a → ✕ lost: int8 not a", "✕ wrong: teacher b → ✓ won: int8 not b"
+    assert opened.texts(".flip .says") == [lost, won]
+    opened.page.locator("#flips-filters select").nth(1).select_option("b")
+    assert opened.texts(".flip .says") == [won]
+
+
+def test_images_have_words_and_words_their_place(show: Show) -> None:
+    rows = {
+        0: example(0).model_copy(update={"image": PIXEL}),
+        2: example(2).model_copy(update={"words": ("in", "Paris")}),
+    }
+    marked = tuple(flip.model_copy(update={"word": 1 if flip.row == 2 else None}) for flip in flips(3))
+    opened = show(page_of(told=evidence(examples=examples(flips={"int8": marked}, rows=rows))))
     assert opened.page.locator(".flip img").get_attribute("alt") == "Row 0, labelled negative"
     opened.page.wait_for_function("document.querySelector('.flip img').naturalWidth === 1")
     assert opened.texts(".flip mark") == ["Paris"]
@@ -288,7 +296,7 @@ def test_every_call_is_a_dot_and_percentiles_are_those_of_the_results(show: Show
 
 
 def test_published_pages_hold_no_words_in_any_state(show: Show) -> None:
-    opened = show(publishable_report(demo(), evidence(), "name: x\n"))
+    opened = show(publishable_report(counted(demo(), evidence()), evidence(), "name: x\n"))
     assert "What they hold is not in this file" in opened.page.locator("#flips").inner_text()
     assert opened.page.locator(".flip blockquote").count() == 0
     assert "secret words" not in opened.page.content()

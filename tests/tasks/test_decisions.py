@@ -6,7 +6,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from hfcompress.pipeline.flip_counts import count_flips
+from hfcompress.pipeline.flips import count_flips
 from hfcompress.recipe.tasks import TaskName
 from hfcompress.tasks import get_task
 from hfcompress.tasks.columns import Ragged
@@ -35,12 +35,12 @@ def by_hand(label: list[int], before: list[int], after: list[int]) -> dict[str, 
 def test_flips_and_recalls_are_those_counted_one_by_one(task: TaskName) -> None:
     rng = np.random.default_rng(0)
     label, before, after = (rng.integers(0, 3, 60) for _ in range(3))
-    lengths = np.array([20, 0, 40])
+    lengths, rows = np.array([20, 0, 40]), {"row_id": np.arange(60)}
 
     def kept(predicted: np.ndarray) -> Any:
         if task == "token-classification":
-            return {"label": Ragged(label, lengths), "prediction": Ragged(predicted, lengths)}
-        return {"label": label, "prediction": predicted}
+            return {**rows, "label": Ragged(label, lengths), "prediction": Ragged(predicted, lengths)}
+        return {**rows, "label": label, "prediction": predicted}
 
     answers = {"before": kept(before), "after": kept(after)}
     flips, classes = count_flips(answers, ("after", "before"), data(task), "test")
@@ -59,7 +59,8 @@ def test_of_several_classes_a_row_each_row_decides_about_each_class() -> None:
     label = np.array([[1, 0, 1, 0], [0, 0, 1, 0]])
     before = np.array([[1, 0, 0, 0], [0, 1, 1, 0]])
     after = np.array([[0, 0, 1, 0], [0, 0, 1, 0]])
-    answers = {name: {"label": label, "prediction": found} for name, found in (("before", before), ("after", after))}
+    rows = {"row_id": np.arange(2), "label": label}
+    answers = {name: {**rows, "prediction": found} for name, found in (("before", before), ("after", after))}
     task = data("text-classification", "multi_label_classification")
     flips, classes = count_flips(answers, ("after", "before"), task, "test")
     assert flips is not None
@@ -69,15 +70,16 @@ def test_of_several_classes_a_row_each_row_decides_about_each_class() -> None:
 
 
 def test_answers_that_are_near_or_far_do_not_flip() -> None:
-    answers: Any = {name: {"label": np.zeros(3), "prediction": np.ones(3)} for name in ("before", "after")}
+    kept = {"row_id": np.arange(3), "label": np.zeros(3), "prediction": np.ones(3)}
+    answers: Any = {"before": kept, "after": kept}
     assert count_flips(answers, ("after", "before"), data("text-classification", "regression"), "test") == (None, ())
     assert count_flips(answers, ("after", "before"), data("feature-extraction", None), "test") == (None, ())
 
 
 def test_a_question_is_right_when_its_answer_is_exactly_a_gold_one() -> None:
     def kept(*answers: str) -> Any:
-        gold = np.array(["x", "y", "z"])
-        return {"prediction": np.array(answers, dtype=object), "exact_match": (gold == answers).astype(float)}
+        gold, rows = np.array(["x", "y", "z"]), {"row_id": np.arange(3)}
+        return {**rows, "prediction": np.array(answers, dtype=object), "exact_match": (gold == answers).astype(float)}
 
     answers = {"before": kept("x", "q", "z"), "after": kept("x", "y", "r")}
     flips, classes = count_flips(answers, ("after", "before"), data("question-answering", None), "test")
@@ -86,7 +88,7 @@ def test_a_question_is_right_when_its_answer_is_exactly_a_gold_one() -> None:
 
 
 def test_the_baseline_has_recalls_and_no_flips() -> None:
-    answers: Any = {"only": {"label": np.array([0, 0, 1]), "prediction": np.array([0, 1, 1])}}
+    answers: Any = {"only": {"row_id": np.arange(3), "label": np.array([0, 0, 1]), "prediction": np.array([0, 1, 1])}}
     flips, classes = count_flips(answers, ("only", None), data("text-classification"), "test")
     assert flips is None
     assert [(found.label, found.rows, found.recall, found.reference_recall) for found in classes] == [

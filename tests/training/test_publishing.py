@@ -20,6 +20,7 @@ from tests.tiny import make_tokenizer
 from tests.training.toy import rounded, sentence_pairs, tiny_bert
 
 DOCUMENTS = {"README.md", "manifest.json"}
+URL = "https://huggingface.co/tester/student/commit/"
 MODEL = {"config.json", "model.safetensors"}
 
 
@@ -44,7 +45,8 @@ class Hub:
         files = {f.path: f.content if isinstance(f.content, bytes) else f.content.read_bytes() for f in publication}
         self.pushed.append((publication.title, files))
         self.options.append(options)
-        return Pushed(repo_id, "url", f"{len(self.pushed):040}", "commit url", tuple(files))
+        commit = f"{len(self.pushed):040}"
+        return Pushed(repo_id, URL + commit, commit, URL + commit, tuple(files))
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def test_a_push_holds_the_student_its_tokenizer_the_card_and_nothing_else(hub: H
     out = Path(made.args.output_dir)
     (out / "notes.txt").write_text("mine")
     commit = made.push_to_hub("A student", tags="tiny")
-    assert (commit.oid, commit.commit_message, commit.commit_url) == (f"{1:040}", "A student", "commit url")
+    assert (commit.oid, commit.commit_message, commit.commit_url) == (f"{1:040}", "A student", f"{URL}{1:040}")
     [(title, files)] = hub.pushed
     assert title == "A student"
     assert MODEL | DOCUMENTS | {"tokenizer.json", "tokenizer_config.json"} <= set(files)

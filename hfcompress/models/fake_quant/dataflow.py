@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 #: What only passes on, or chooses among, the values that it is given.
 _PASSES_ON = (nn.Identity, nn.Dropout, nn.MaxPool2d)
+#: The ways to add two tensors.
+_ADDS = frozenset({torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__})
 
 #: A tensor as it was: which one, and how often it had been changed in place.
 State = tuple[int, int]
@@ -33,17 +36,23 @@ class Dataflow:
     Args:
         model: runs once, and keeps its mode.
         batch: its keyword arguments.
+
+    Attributes:
+        calls: in the order in which they ended.
+        sums: the two summands of each sum of tensors, in order.
+        counts: module -> how often it was called.
     """
 
     def __init__(self, model: nn.Module, batch: Mapping[str, Tensor]) -> None:
         self.calls: list[Call] = []
+        self.sums: list[tuple[State, State]] = []
         self._kept: list[Tensor] = []  # so that each has an id of its own
         self._given: list[State | None] = []
         hooks = [module.register_forward_pre_hook(self._before) for module in model.modules()]
         hooks += [module.register_forward_hook(self._after(name)) for name, module in model.named_modules()]
         training = model.training
         try:
-            with torch.no_grad():  # inference mode does not count changes in place
+            with torch.no_grad(), _Sums(self._add):  # inference mode does not count changes in place
                 model.eval()(**batch)
         finally:
             for hook in hooks:
@@ -66,6 +75,9 @@ class Dataflow:
                 self.calls.append(Call(name, module, given, self._state(made)))
 
         return after
+
+    def _add(self, a: Tensor, b: Tensor) -> None:
+        self.sums.append((self._state(a), self._state(b)))
 
     def _state(self, tensor: Tensor) -> State:
         self._kept.append(tensor)
@@ -90,6 +102,21 @@ class Dataflow:
             and isinstance(maker.module, first)
             and self.counts[maker.name] == self.counts[call.name] == 1
         ]
+
+
+class _Sums(TorchFunctionMode):
+    """Tells of sums of two tensors before they are computed."""
+
+    def __init__(self, tell: Callable[[Tensor, Tensor], None]) -> None:
+        super().__init__()
+        self.tell = tell
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func in _ADDS and len(args) == 2 and all(isinstance(each, Tensor) for each in args):
+            self.tell(*args)
+        return func(*args, **(kwargs or {}))
 
 
 def replace_(model: nn.Module, name: str, module: nn.Module) -> None:

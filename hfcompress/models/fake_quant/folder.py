@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -15,9 +16,9 @@ from hfcompress.errors import ModelError
 from hfcompress.models.fake_quant.attention import attentions, round_products_
 from hfcompress.models.fake_quant.batch_norm import FoldedBatchNorm, FoldedReLU, leave_folded_
 from hfcompress.models.fake_quant.insert import set_phase_, turn_, twins
-from hfcompress.models.fake_quant.links import fold_relu_, share_
-from hfcompress.models.fake_quant.modules import Given
-from hfcompress.models.fake_quant.quantizer import FakeQuantize
+from hfcompress.models.fake_quant.links import fold_relu_
+from hfcompress.models.fake_quant.modules import Given, QuantConv2d, round_output_, share_
+from hfcompress.models.fake_quant.quantizer import ActivationQuantizer, FakeQuantize
 from hfcompress.models.fake_quant.scheme import QuantScheme
 
 #: Scales lie beside the weights and not among them: `model.safetensors` is that of a plain model, and Transformers 5
@@ -37,6 +38,7 @@ class Structure:
         relus: ReLU -> the convolution that does it.
         shared: quantizer -> the one that does its work.
         smoothed: Linear layers that multiply their input by factors of its channels.
+        residual: convolutions whose output is rounded, as what comes along a skip connection, where others' are not.
     """
 
     scheme: QuantScheme
@@ -46,6 +48,12 @@ class Structure:
     relus: dict[str, str]
     shared: dict[str, str]
     smoothed: tuple[str, ...] = ()
+    residual: tuple[str, ...] = ()
+
+    @property
+    def reader(self) -> Literal["tensorrt"] | None:
+        """The target by whose linter its graph has to be read; None: ONNX Runtime on a CPU, which says so itself."""
+        return "tensorrt" if self.scheme.whole_pairs else None
 
     @property
     def planned(self) -> tuple[str, ...]:
@@ -66,7 +74,12 @@ def structure_of(model: nn.Module) -> Structure:
         relus={name: module.into for name, module in modules if isinstance(module, FoldedReLU)},
         shared={name: names[id(module.quantizer)] for name, module in modules if isinstance(module, Given)},
         smoothed=tuple(name for name, twin in layers.items() if getattr(twin, "smooth", None) is not None),
+        residual=tuple(name for name, twin in layers.items() if isinstance(twin, QuantConv2d) and _skips(twin)),
     )
+
+
+def _skips(twin: QuantConv2d) -> bool:
+    return twin.scheme.whole_pairs and isinstance(twin.output_quantizer, ActivationQuantizer)
 
 
 def added_names(model: nn.Module) -> set[str]:
@@ -123,6 +136,8 @@ def rebuild_(model: nn.Module, structure: Structure, folder: Path) -> None:
             turn_(model.get_submodule(name), structure.scheme)
         for name in structure.attentions:
             round_products_(model.get_submodule(name), structure.scheme)
+        for name in structure.residual:
+            round_output_(model, name)
         for relu, convolution in structure.relus.items():
             fold_relu_(model, relu, convolution)
         for name, leader in structure.shared.items():

@@ -13,17 +13,18 @@ from torch import nn
 
 from hfcompress.models.fake_quant.batch_norm import FoldedReLU
 from hfcompress.models.fake_quant.dataflow import Dataflow, State, replace_
-from hfcompress.models.fake_quant.modules import Given, QuantConv2d, QuantLinear
-from hfcompress.models.fake_quant.quantizer import ActivationQuantizer
+from hfcompress.models.fake_quant.modules import QuantConv2d, QuantLinear, share_
+from hfcompress.models.fake_quant.residuals import round_residuals_
 
 _INPUT, _OUTPUT = ".input_quantizer", ".output_quantizer"
 
 
 def link_(model: nn.Module, flow: Dataflow) -> None:
     """Link the quantizers of a model by a forward pass that was made while all of them were off."""
-    for convolution, relu in flow.pairs(QuantConv2d, nn.ReLU):
+    fuses = any(isinstance(call.module, QuantConv2d) and call.module.scheme.whole_pairs for call in flow.calls)
+    for convolution, relu in () if fuses else flow.pairs(QuantConv2d, nn.ReLU):
         fold_relu_(model, relu.name, convolution.name)
-    rounded = _outputs(flow)
+    rounded = {} if fuses else _outputs(flow)
     seen: dict[tuple[Any, ...], str] = {}
     for name, given in _inputs(flow).items():
         makers = {rounded.get(flow.source(state)) for state in given}
@@ -33,6 +34,8 @@ def link_(model: nn.Module, flow: Dataflow) -> None:
             share_(model, name, maker + _OUTPUT)
         elif first != name:
             share_(model, name, first)
+    if fuses:
+        round_residuals_(model, flow, {given[0]: name for given, name in seen.items() if len(given) == 1})
 
 
 def fold_relu_(model: nn.Module, relu: str, convolution: str) -> None:
@@ -40,14 +43,6 @@ def fold_relu_(model: nn.Module, relu: str, convolution: str) -> None:
     twin = model.get_submodule(convolution)
     twin.activation = model.get_submodule(relu)
     replace_(model, relu, FoldedReLU(convolution))
-
-
-def share_(model: nn.Module, name: str, leader: str) -> None:
-    """Let the quantizer `leader` do the work of the quantizer `name`, or have done it where it rounds an output."""
-    quantizer = model.get_submodule(leader)
-    if not isinstance(quantizer, ActivationQuantizer):
-        raise TypeError(f"{leader} is a {type(quantizer).__name__}")
-    replace_(model, name, Given(quantizer, again=not leader.endswith(_OUTPUT)))
 
 
 def _inputs(flow: Dataflow) -> dict[str, list[Any]]:

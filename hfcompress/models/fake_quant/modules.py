@@ -11,6 +11,7 @@ from typing import Any
 import torch.nn.functional as F  # noqa: N812  # what everybody calls it
 from torch import Tensor, nn
 
+from hfcompress.models.fake_quant.dataflow import replace_
 from hfcompress.models.fake_quant.quantizer import ActivationQuantizer, WeightQuantizer
 from hfcompress.models.fake_quant.scheme import QuantScheme
 
@@ -37,6 +38,14 @@ class Given(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x rounded."""
         return self.quantizer.round_again(x) if self.again else x
+
+
+def share_(model: nn.Module, name: str, leader: str) -> None:
+    """Let the quantizer `leader` do the work of the module `name`, or have done it where it rounds an output."""
+    quantizer = model.get_submodule(leader)
+    if not isinstance(quantizer, ActivationQuantizer):
+        raise TypeError(f"{leader} is a {type(quantizer).__name__}")
+    replace_(model, name, Given(quantizer, again=not leader.endswith(".output_quantizer")))
 
 
 class QuantLinear(nn.Linear):
@@ -71,12 +80,13 @@ class QuantConv2d(nn.Conv2d):
 
     Attributes:
         activation: a ReLU that follows, and is done before the output is rounded; see `links.py`.
+        output_quantizer: nothing, for a runtime that has such a convolution; see `residuals.py`.
     """
 
     input_quantizer: ActivationQuantizer | Given
     weight_quantizer: WeightQuantizer
     scheme: QuantScheme
-    output_quantizer: ActivationQuantizer
+    output_quantizer: ActivationQuantizer | nn.Identity
     activation: nn.Module
 
     def adopt_(self, scheme: QuantScheme) -> None:
@@ -86,13 +96,25 @@ class QuantConv2d(nn.Conv2d):
         channels = self.out_channels if scheme.weights.per_channel else 1
         self.weight_quantizer = WeightQuantizer(scheme.weights, channels, scheme.learned)
         self.activation = nn.Identity()
-        self.output_quantizer = ActivationQuantizer(scheme.activations, scheme.learned)
+        if scheme.whole_pairs:
+            self.output_quantizer = nn.Identity()
+        else:
+            self.output_quantizer = ActivationQuantizer(scheme.activations, scheme.learned)
 
     def forward(self, input: Tensor) -> Tensor:  # the name that nn.Conv2d has
         """[N, in_channels, H, W] to [N, out_channels, H', W']."""
         found = self._conv_forward(self.input_quantizer(input), self.weight_quantizer(self.weight), self.bias)
         rounded: Tensor = self.output_quantizer(self.activation(found))
         return rounded
+
+
+def round_output_(model: nn.Module, name: str) -> None:
+    """Let a convolution round its output from now on."""
+    twin = model.get_submodule(name)
+    if not isinstance(twin, QuantConv2d):
+        raise TypeError(f"{name} is a {type(twin).__name__}")
+    quantizer = ActivationQuantizer(twin.scheme.activations, twin.scheme.learned)
+    replace_(model, f"{name}.output_quantizer", quantizer.to(twin.weight.device))
 
 
 class QuantEmbedding(nn.Embedding):

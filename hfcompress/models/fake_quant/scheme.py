@@ -47,12 +47,16 @@ class QuantScheme:
 
     Attributes:
         weights: of Linear, Conv2d and Embedding; tables of embeddings have one scale, whatever this says.
-        activations: of the inputs of Linear and Conv2d, and the outputs of Conv2d.
+        activations: of the inputs of Linear and Conv2d, and the outputs of Conv2d (but see `whole_pairs`).
         learned: scales are parameters (LSQ); otherwise they follow a moving average of the ranges that are seen.
         attention_products: also the factors of the two products of activations in each attention.
+        whole_pairs: for a runtime that fuses Q/DQ itself (TensorRT): of the outputs of Conv2d only those that come
+            along skip connections are rounded, and the export keeps weights and biases in floating point, with Q and
+            DQ behind each weight.
     """
 
     weights: TensorScheme
     activations: TensorScheme
     learned: bool
     attention_products: bool = False
+    whole_pairs: bool = False

@@ -40,12 +40,12 @@ function fillArtifacts(select) {
   for (const name of new Set([...known, ...names])) select.append(element("option", {}, name));
 }
 
-function answersIn({ answers }, { artifact, verdict }) {
-  return answers.filter((answer) => (!artifact || answer.artifact === artifact) && (!verdict || answer.verdict === verdict));
+function answersIn({ answers }, { artifact, class: about, verdict }) {
+  return answers.filter((answer) =>
+    (!artifact || answer.artifact === artifact) && (!about || answer.about === about) && (!verdict || answer.verdict === verdict));
 }
 
-function matches(row, { class: wanted, text }) {
-  if (wanted && !row.classes.includes(wanted)) return false;
+function matches(row, { text }) {
   if (!text.trim()) return true;
   const words = text.trim().toLowerCase();
   const held = Object.values(row.example?.texts ?? {}).concat((row.example?.words ?? []).join(" "));

@@ -1,0 +1,106 @@
+"""Rules about the integers of Q/DQ: their type, zero point, scale and axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from hfcompress.onnx_graph.lint.findings import Fault, Linted
+from hfcompress.onnx_graph.lint.graph import QdqGraph
+from hfcompress.onnx_graph.wiring import attribute
+
+#: Where 0 is in uint8 that stands for int8.
+MIDDLE = 128
+
+
+def integer_types(linted: Linted) -> Iterator[Fault]:
+    """Integers that TensorRT has no kernels for: it knows int8, int4, fp8 and fp4 alone."""
+    from onnx import TensorProto
+
+    taken = linted.parser.takes["DequantizeLinear"]
+    known = {TensorProto.INT8: "INT8", TensorProto.INT4: "INT4", TensorProto.FLOAT8E4M3FN: "FP8"}
+    for node in linted.graph.quantizations():
+        kind = linted.graph.integers_of(node)
+        if kind and known.get(kind) not in taken and node.output[0] not in linted.graph.biases:
+            name = TensorProto.DataType.Name(kind).lower()
+            yield linted.at(node, f"{_tensor(node)} as {name}", is_signed_in_disguise(linted.graph, node))
+
+
+def is_signed_in_disguise(graph: QdqGraph, node: Any) -> bool:
+    """Whether it quantizes to uint8 with zero point 128, which is int8 with zero point 0 but for an offset."""
+    from onnx import TensorProto
+
+    zero_point = graph.zero_point(node)
+    return (
+        graph.integers_of(node) == TensorProto.UINT8 and zero_point is not None and bool((zero_point == MIDDLE).all())
+    )
+
+
+def zero_points(linted: Linted) -> Iterator[Fault]:
+    """Zero points other than 0."""
+    for node in linted.graph.quantizations():
+        zero_point = linted.graph.zero_point(node)
+        if zero_point is None:
+            yield linted.at(node, f"the zero point of {_tensor(node)} is computed", False)
+        elif zero_point.astype(np.float32).any():
+            worst = zero_point.reshape(-1)[np.abs(zero_point.reshape(-1).astype(np.int64)).argmax()]
+            what = f"the zero point of {_tensor(node)} is {worst}"
+            yield linted.at(node, what, is_signed_in_disguise(linted.graph, node))
+
+
+def scales(linted: Linted) -> Iterator[Fault]:
+    """Scales that are no positive numbers, not constant, or not as many as there are channels."""
+    for node in linted.graph.quantizations():
+        scale = linted.graph.scale(node)
+        if scale is None:
+            yield linted.at(node, f"the scale of {_tensor(node)} is computed at run time")
+        elif not (np.isfinite(scale).all() and (scale > 0).all()):
+            yield linted.at(node, f"the scale of {_tensor(node)} is {scale.min()} somewhere")
+        elif scale.size > 1 and (wrong := _miscounted(linted.graph, node, scale)):
+            yield linted.at(node, wrong)
+
+
+def _miscounted(graph: QdqGraph, node: Any, scale: np.ndarray) -> str:
+    sizes, axis = graph.shape(node.input[0]), attribute(node, "axis", 1)
+    if scale.ndim > 1 or attribute(node, "block_size", 0):
+        return f"the scales of {_tensor(node)} are of blocks, which int8 has none of"
+    if not -len(sizes) <= axis < len(sizes) or sizes[axis] is None or sizes[axis] == scale.size:
+        return ""
+    return f"{_tensor(node)} has {sizes[axis]} channels on axis {axis}, and {scale.size} scales"
+
+
+def written_axes(linted: Linted) -> Iterator[Fault]:
+    """Scales of channels whose axis is not written: ONNX means axis 1, and TensorRT's parser takes axis 0."""
+    for node in linted.graph.of_kind("QuantizeLinear", "DequantizeLinear"):
+        scale = linted.graph.scale(node)
+        if scale is not None and scale.size > 1 and attribute(node, "axis", None) is None:
+            yield linted.at(node, f"{scale.size} scales of {_tensor(node)}, and no axis")
+
+
+def activation_channels(linted: Linted) -> Iterator[Fault]:
+    """One scale for each channel of an activation."""
+    for node in linted.graph.quantizations():
+        scale = linted.graph.scale(node)
+        if scale is not None and scale.size > 1 and not linted.graph.is_known(node.input[0]):
+            yield linted.at(node, f"{scale.size} scales for the activation {node.input[0]}")
+
+
+def weight_channels(linted: Linted) -> Iterator[Fault]:
+    """Scales of a weight that are not those of its output channels."""
+    graph = linted.graph
+    for product in graph.products():
+        found = graph.weight_dequantizer(product)
+        if found is None:
+            continue
+        node, wanted = found
+        scale, rank = graph.scale(node), len(graph.shape(node.input[0]))
+        axis = attribute(node, "axis", 1)
+        if scale is not None and scale.size > 1 and rank and axis % rank != wanted:
+            what = f"scales on axis {axis % rank} of its weight, whose output channels are axis {wanted}"
+            yield Fault(graph.name_of(product.node), what, node)
+
+
+def _tensor(node: Any) -> str:
+    return str(node.input[0])

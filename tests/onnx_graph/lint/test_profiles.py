@@ -1,0 +1,47 @@
+"""Sizes that an engine is built for, beside those that a graph's inputs have."""
+
+from __future__ import annotations
+
+import pytest
+
+from hfcompress.errors import InputError
+from hfcompress.onnx_graph.lint import Profile, lint, parse_profiles
+from tests.onnx_graph.lint.crafted import clean
+
+
+def test_profiles_are_written_as_trtexec_writes_sizes() -> None:
+    found = parse_profiles(["input_ids=1x8:16x64:32x128", "image=8x3x224x224"])
+    assert found["input_ids"] == Profile((1, 8), (16, 64), (32, 128))
+    assert found["image"] == Profile(*[(8, 3, 224, 224)] * 3)
+
+
+@pytest.mark.parametrize("text", ["image", "=1x2", "image=1x2:3x4", "image=1xN", "image=1,2:1,2:1,2"])
+def test_what_is_no_profile_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"a profile is INPUT=MIN:OPT:MAX, .*got"):
+        parse_profiles([text])
+
+
+@pytest.mark.export
+@pytest.mark.parametrize(
+    ("texts", "node", "what"),
+    [
+        (["other=1x2"], "other", r"a profile for an input that the graph lacks; it has image"),
+        (["other=1x2"], "image", r"axes 0 are dynamic, and no profile bounds them"),
+        (["image=1x3x8:2x3x8:4x3x8"], "image", r"has 4 axes, and its profile 3"),
+        (["image=4x3x8x8:2x3x8x8:8x3x8x8"], "image", r"should have 1 <= minimum <= optimum <= maximum"),
+        (["image=0x3x8x8:2x3x8x8:8x3x8x8"], "image", r"should have 1 <= minimum <= optimum <= maximum"),
+        (["image=1x3x8x8:2x3x8x9:8x3x8x9"], "image", r"axis 3 is 8, and its profile says 8 to 9"),
+    ],
+)
+def test_sizes_that_do_not_fit_the_graph_are_found(texts: list[str], node: str, what: str) -> None:
+    import re
+
+    found = {finding.node: finding for finding in lint(clean(), profiles=parse_profiles(texts))}
+    assert found[node].rule == "profile"
+    assert re.search(what, found[node].what)
+
+
+@pytest.mark.export
+def test_sizes_that_fit_are_no_finding_and_without_sizes_nothing_is_said() -> None:
+    assert lint(clean(), profiles=parse_profiles(["image=1x3x8x8:8x3x8x8:32x3x8x8"])) == ()
+    assert lint(clean(), profiles=None) == ()
