@@ -76,7 +76,7 @@ def test_bad_input_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
         ([path, "--profile", "image=1"], "has 4 axes"),
         ([path, "--profile", "image"], "a profile is INPUT=MIN:OPT:MAX"),
         ([path, "--fix", path], "is the source itself"),
-        ([tmp_path / "torn.onnx"], "cannot be read as ONNX"),
+        ([tmp_path / "torn.onnx"], "is no ONNX model"),
         ([tmp_path / "nowhere.onnx"], "does not exist"),
     ):
         code = call(monkeypatch, *arguments)

@@ -429,7 +429,7 @@ def test_what_a_server_says_is_quoted_without_secrets(hub: HubServer, client: As
     unusual = "a-token-of-no-usual-form"
     hub.faults["info"] = Fault(status=403, said=f"{unusual} may not")
     answer = client("push_as", token=unusual, folder=first, repo_id=NAME, title="one")
-    assert "*** may not" in answer["error"]
+    assert "(hidden) may not" in answer["error"]
     assert unusual not in answer["error"]
 
 

@@ -289,7 +289,7 @@ def test_quantize_onnx_writes_nothing_when_it_fails(additions: Path, fp32: Path,
     with pytest.raises(InputError, match="holds the source"):
         quantize_onnx(fp32, fp32)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ModelError, match=r"exactly one \.onnx file, found none"):
+    with pytest.raises(ModelError, match="holds no ONNX graph"):
         quantize_onnx(tmp_path / "empty", tmp_path / "int8")
     assert not (tmp_path / "int8").exists()
     assert (fp32 / "model.onnx").is_file()
