@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +15,9 @@ from typing import Any
 import pytest
 
 from tests.hub.server import SIGNATURE, TOKEN, HubServer
+
+#: Seconds that an answer may take, on a machine that does much else.
+_PATIENCE_S = 120
 
 Ask = Callable[..., dict[str, Any]]
 
@@ -46,7 +51,7 @@ def client(running_hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> 
     errors = home / "stderr"
     with errors.open("wb") as stderr, errors.open(encoding="utf-8") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.hub.hub_client"],
+            [sys.executable, "-X", "faulthandler", "-m", "tests.hub.hub_client"],
             env=client_environment(running_hub, home),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -58,6 +63,9 @@ def client(running_hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> 
 
         def ask(do: str, **arguments: Any) -> dict[str, Any]:
             print(json.dumps({"do": do, **arguments}), file=process.stdin, flush=True)
+            if not select.select([process.stdout], [], [], _PATIENCE_S)[0]:
+                process.send_signal(signal.SIGABRT)  # after which faulthandler says where it is
+                process.wait()
             line = process.stdout.readline()
             logged = log.read()
             assert line, logged

@@ -339,6 +339,7 @@ def _upload_mode(file: dict[str, Any], commit: Commit, ignored: list[str]) -> di
 def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        timeout = 60  # seconds; of a client that has gone without a word
         # Without these each answer waits 40 ms for the client's system to say that it has had the headers.
         disable_nagle_algorithm = True
         wbufsize = -1
