@@ -72,11 +72,16 @@ class PublishingTrainer(Trainer):  # type: ignore[misc]  # Transformers is untyp
             PublishError: the Hub refuses.
         """
         _refuse(token)
-        if not self.is_world_process_zero():
-            return
-        name = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
-        self.hub_model_id = open_repository(name, self.args.hub_private_repo if private is None else private)
-        self.push_in_progress = None
+        failed: Exception | None = None
+        if self.is_world_process_zero():
+            name = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
+            try:
+                self.hub_model_id = open_repository(name, self.args.hub_private_repo if private is None else private)
+            except (InputError, PublishError) as error:
+                failed = error
+            self.push_in_progress = None
+        if self._in_main(failed is not None):  # others would wait for the main process where all take part
+            raise failed or PublishError("the main process could not open the repository; it says why")
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save, unless a token that was set after the arguments were checked would be written down with it."""
@@ -112,13 +117,14 @@ class PublishingTrainer(Trainer):  # type: ignore[misc]  # Transformers is untyp
         private = card.pop("private", None)
         if self.hub_model_id is None:
             self.init_hf_repo(private=private)
+        self._finish_current_push()  # it may still read what is staged and what lies in `output_dir`
         staged, out = self._stage(), Path(self.args.output_dir)
         if not self.is_world_process_zero():
             return None
-        self._finish_current_push()
         names = _move_files(staged, out)
         publication = with_manifest(commit_message or "End of training", out, [*names, self._write_card(card)])
         pushing = self._pushes.submit(self._push, publication, revision)
+        self.push_in_progress = PushInProgress([pushing])
         return pushing.result() if blocking else pushing
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:

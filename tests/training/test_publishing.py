@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load
 
 from hfcompress.errors import InputError, PublishError
@@ -32,14 +34,20 @@ class Hub:
         self.pushed: list[tuple[str, dict[str, bytes]]] = []
         self.options: list[PushOptions] = []
         self.refuse = False
+        self.closed = False
+        self.begin: threading.Event | None = None
 
     def open(self, repo_id: str, private: bool | None = None) -> str:
         """`open_repository`."""
+        if self.closed:
+            raise PublishError("the Hub is closed")
         self.opened.append((repo_id, private))
         return f"tester/{repo_id}"
 
     def push(self, publication: Publication, repo_id: str, options: PushOptions) -> Pushed:
         """`hfcompress.hub.push.push`."""
+        if self.begin is not None:
+            self.begin.wait(10)
         if self.refuse:
             raise PublishError("the Hub is full")
         files = {f.path: f.content if isinstance(f.content, bytes) else f.content.read_bytes() for f in publication}
@@ -125,6 +133,26 @@ def test_every_save_is_pushed_and_one_that_fails_does_not_end_the_training(
     assert caplog.text.count("not pushed, and training goes on: the Hub is full") == 3
     with pytest.raises(PublishError, match="the Hub is full"):
         made.push_to_hub()
+
+
+def test_a_push_that_is_not_waited_for_keeps_its_files_while_another_one_begins(hub: Hub, trainer: Make) -> None:
+    made = trainer(model=tiny_bert(), push_to_hub=True)
+    hub.begin = threading.Event()
+    first = made.push_to_hub("one", blocking=False)
+    with torch.no_grad():
+        made.model.classifier.bias.add_(1)
+    threading.Timer(0.3, hub.begin.set).start()
+    made.push_to_hub("two")
+    assert first.done()
+    assert [title for title, _ in hub.pushed] == ["one", "two"]
+    one, two = (files["model.safetensors"] for _, files in hub.pushed)
+    assert one != two
+
+
+def test_a_hub_that_refuses_the_repository_says_so_before_training(hub: Hub, trainer: Make) -> None:
+    hub.closed = True
+    with pytest.raises(PublishError, match="the Hub is closed"):
+        trainer(model=tiny_bert(), push_to_hub=True)
 
 
 def test_with_the_strategy_end_nothing_is_pushed_before_it(hub: Hub, trainer: Make) -> None:
