@@ -9,10 +9,15 @@ from dataclasses import dataclass
 
 from hfcompress.credentials import hide_addresses
 
-#: Loggers below huggingface_hub that say whole addresses: each hands its records on, so that a filter sits on each.
+#: Loggers below huggingface_hub that say whole addresses, of all its versions: each hands its records on, so that a
+#: filter sits on each.
 _LOGGERS = (
-    *("huggingface_hub.utils._http", "httpx", "urllib3.connectionpool"),
-    *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")),
+    *("huggingface_hub.utils._http", "httpx", "httpx2", "urllib3.connectionpool"),
+    *(
+        f"{library}.{part}"
+        for library in ("httpcore", "httpcore2")
+        for part in ("connection", "http11", "http2", "proxy", "socks")
+    ),
 )
 #: The most that is quoted of what a server says.
 _LONGEST = 300
