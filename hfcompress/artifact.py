@@ -35,15 +35,13 @@ class FileEntry(BaseModel):
     size: int
 
 
-class Manifest(BaseModel):
+class Origin(BaseModel):
     """What an artifact is and what made it.
 
     Attributes:
-        name: the stage's name.
         stage: the verb.
         format: `torch` or `onnx`.
         task: what the model does.
-        files: path inside the folder -> its sha256 and size; the manifest itself excluded.
         key: the stage key; equal key, equal artifact.
         recipe: the part of the recipe that made it.
         parents: name of each input -> its digest.
@@ -55,12 +53,9 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_: str = Field(default="hfcompress.manifest/1", alias="schema", serialization_alias="schema")
-    name: str
     stage: str
     format: str
     task: str
-    files: dict[str, FileEntry]
     key: str
     recipe: dict[str, Any]
     parents: dict[str, str]
@@ -68,6 +63,19 @@ class Manifest(BaseModel):
     seed: int
     host: dict[str, Any]
     details: dict[str, Any] = Field(default_factory=dict)
+
+
+class Manifest(Origin):
+    """`manifest.json` of an artifact's folder.
+
+    Attributes:
+        name: the stage's name.
+        files: path inside the folder -> its sha256 and size; the manifest itself excluded.
+    """
+
+    schema_: str = Field(default="hfcompress.manifest/1", alias="schema", serialization_alias="schema")
+    name: str
+    files: dict[str, FileEntry]
 
 
 @dataclass(frozen=True)

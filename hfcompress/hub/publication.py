@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hfcompress.artifact import FileEntry
+from hfcompress.artifact import FileEntry, Origin
 
 
 @dataclass(frozen=True)
@@ -52,27 +51,14 @@ def is_inside(name: str) -> bool:
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
 
 
-class PublishedArtifact(BaseModel):
+class PublishedArtifact(Origin):
     """What an artifact's own manifest says, with its files where the repository has them.
 
     Attributes:
         files: names in `RepositoryManifest.files`.
-        stage, format, task, key, recipe, parents, versions, seed, host, details: see `hfcompress.artifact.Manifest`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     files: tuple[str, ...]
-    stage: str
-    format: str
-    task: str
-    key: str
-    recipe: dict[str, Any]
-    parents: dict[str, str]
-    versions: dict[str, str]
-    seed: int
-    host: dict[str, Any]
-    details: dict[str, Any] = Field(default_factory=dict)
 
 
 class RepositoryManifest(BaseModel):

@@ -5,7 +5,6 @@ Nothing here is run or unpickled: `manifest.json` is read, and the files that it
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -15,8 +14,8 @@ from hfcompress.artifact import MANIFEST
 from hfcompress.errors import InputError, ModelError
 from hfcompress.hub.publication import PublishedArtifact, RepositoryManifest, is_inside
 from hfcompress.intake.json_text import read_mapping
+from hfcompress.recipe.publish import repo_id_fault
 
-_REPO_ID = re.compile(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*")
 _SCHEMA = "hfcompress.repository/"
 
 
@@ -49,7 +48,7 @@ class PublishedModel:
 
 def is_repo_id(text: str) -> bool:
     """Whether a repository may be called so: `namespace/name`, or `name` alone."""
-    return _REPO_ID.fullmatch(text) is not None
+    return repo_id_fault(text) is None
 
 
 def read_repository_manifest(folder: Path) -> RepositoryManifest | None:

@@ -29,7 +29,9 @@ def publication(**contents: bytes | Path) -> Publication:
 
 def test_a_publication_without_findings_passes(classifier: Path) -> None:
     files = tuple(PublishedFile(path.name, path) for path in sorted(classifier.iterdir()))
-    scan(Publication("a model", files))
+    held = Publication("a model", files)
+    scan(held)
+    assert list(findings(held)) == []
 
 
 def test_one_error_names_every_finding_and_shows_no_token() -> None:
