@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -16,6 +16,7 @@ from typing import IO, Any, Self
 import hfcompress
 from hfcompress.errors import MeasurementError
 from hfcompress.recipe.tasks import TaskName
+from hfcompress.runtimes.settings import Settings
 
 _LAST_LINES = 8
 
@@ -29,7 +30,7 @@ class Subject:
         path: the artifact's folder.
         format: `torch` or `onnx`.
         task: what the model does.
-        runtime: as `Runtime.name` has it; None: the format's own, on the CPU.
+        settings: what runs it, and how; threads that it leaves open are those of the session.
         trusted: whether it may run its own code.
     """
 
@@ -37,7 +38,7 @@ class Subject:
     path: Path
     format: str
     task: TaskName
-    runtime: str | None = None
+    settings: Settings = Settings()
     trusted: bool = False
 
 
@@ -71,8 +72,9 @@ class WorkerProcess:
     def load(self, threads: int) -> None:
         """Send the request to load; `receive` waits for it."""
         about = {"path": str(self.subject.path.resolve()), "format": self.subject.format, "task": self.subject.task}
-        options = {"runtime": self.subject.runtime, "threads": threads, "trust_remote_code": self.subject.trusted}
-        self.send("load", **about, **options)
+        settings = self.subject.settings
+        settings = replace(settings, threads=settings.threads or threads)
+        self.send("load", **about, settings=asdict(settings), trust_remote_code=self.subject.trusted)
 
     def send(self, do: str, **fields: Any) -> None:
         """Send one request."""

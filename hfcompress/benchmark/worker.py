@@ -4,7 +4,7 @@ It reads requests and writes replies, one JSON object a line, and ends when its 
 in a read, and so disturbs no other worker. What libraries print goes to stderr. It imports what the artifact's runtime
 needs and nothing else: for ONNX that is numpy and ONNX Runtime, so its peak memory is the artifact's own.
 
-    {"do": "load", "path": ..., "format": ..., "task": ..., "runtime": ..., "threads": ...} -> {"runtime", "threads"}
+    {"do": "load", "path": ..., "format": ..., "task": ..., "settings": {...}} -> {"runtime", "threads"}
     {"do": "time", "inputs": FILE, "warmup": 3, "calls": 5}                                  -> {"seconds": [...]}
     {"do": "stream", "batches": [FILE, ...]}                                                 -> {"seconds", "rows"}
     {"do": "memory"}                                                                         -> {"peak_memory_mb"}
@@ -26,6 +26,7 @@ from hfcompress.benchmark.batches import read_batch, rows_of
 from hfcompress.errors import HfcompressError, MeasurementError
 from hfcompress.runtimes.base import Runtime
 from hfcompress.runtimes.open import runtime_for
+from hfcompress.runtimes.settings import Settings
 
 Reply = dict[str, Any]
 
@@ -87,9 +88,17 @@ class Worker:
             raise MeasurementError("the worker was asked to measure before it was told what to load")
         return self._loaded
 
-    def load(self, path: str, format: str, task: str, **options: Any) -> Reply:
-        """Load an artifact into its runtime; `options` are those of `runtime_for`."""
-        self._loaded = runtime_for(Path(path), format, task, **options)  # type: ignore[arg-type]
+    def load(
+        self, path: str, format: str, task: str, settings: Mapping[str, Any], trust_remote_code: bool = False
+    ) -> Reply:
+        """Load an artifact into its runtime; `settings` are the fields of `Settings`."""
+        self._loaded = runtime_for(
+            Path(path),
+            format,
+            task,  # type: ignore[arg-type]
+            Settings(**settings),
+            trust_remote_code=trust_remote_code,
+        )
         return {"runtime": self._runtime.name, "threads": self._runtime.threads}
 
     def time(self, inputs: str, warmup: int, calls: int) -> Reply:

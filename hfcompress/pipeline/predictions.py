@@ -12,6 +12,7 @@ from hfcompress.progress import Progress
 from hfcompress.recipe.data import Split
 from hfcompress.runtimes.answers import answer_split
 from hfcompress.runtimes.open import runtime_for
+from hfcompress.runtimes.settings import Settings
 from hfcompress.tasks.columns import Column, Columns, Ragged
 from hfcompress.tasks.data import Data
 
@@ -33,7 +34,7 @@ def predict_split(artifact: Artifact, split: Split, data: Data, progress: Progre
         artifact.path,
         artifact.format,
         data.task.name,
-        runtime=artifact.runtime,
+        Settings(artifact.runtime),
         trust_remote_code=artifact.trusted,
     )
     return answer_split(runtime, processor, data, split, progress, title)

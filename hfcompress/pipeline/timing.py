@@ -15,6 +15,7 @@ from hfcompress.host import default_threads, describe_host, host_id
 from hfcompress.progress import Progress
 from hfcompress.recipe.data import BenchmarkConfig, Split
 from hfcompress.recipe.tasks import TASKS
+from hfcompress.runtimes.settings import Settings
 from hfcompress.tasks.base import Task
 from hfcompress.tasks.data import Data
 
@@ -66,7 +67,7 @@ def timings_of(
 
 def subject_of(name: str, artifact: Artifact, task: Task) -> Subject:
     """What the session times of an artifact."""
-    return Subject(name, artifact.path, artifact.format, task.name, artifact.runtime, artifact.trusted)
+    return Subject(name, artifact.path, artifact.format, task.name, Settings(artifact.runtime), artifact.trusted)
 
 
 def grid(task: Task, model: Artifact, config: BenchmarkConfig, seed: int) -> list[Cell]:

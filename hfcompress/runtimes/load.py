@@ -17,6 +17,7 @@ from hfcompress.recipe.schema import ModelRef
 from hfcompress.recipe.tasks import TaskName
 from hfcompress.runtimes.base import Runtime
 from hfcompress.runtimes.open import runtime_for
+from hfcompress.runtimes.settings import Settings
 from hfcompress.tasks import get_task
 from hfcompress.tasks.base import Task
 from hfcompress.tasks.labels import Labels
@@ -104,7 +105,7 @@ def load(
     return LoadedModel(
         task=code,
         processor=code.load_processor(found.folder),
-        runtime=runtime_for(found.model, found.format, task, runtime=runtime, threads=threads),
+        runtime=runtime_for(found.model, found.format, task, Settings(runtime, threads)),
         labels=code.labels_of_model(config),
         max_length=int(found.details.get("max_length", _MAX_LENGTH)),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hfcompress.errors import InputError
+from hfcompress.runtimes.settings import Settings
 
 if TYPE_CHECKING:
     from hfcompress.recipe.tasks import TaskName
@@ -16,9 +17,8 @@ def runtime_for(
     path: Path,
     format: str,
     task: TaskName,
+    settings: Settings = Settings(),
     *,
-    runtime: str | None = None,
-    threads: int | None = None,
     trust_remote_code: bool = False,
 ) -> Runtime:
     """Load an artifact into its runtime.
@@ -27,15 +27,14 @@ def runtime_for(
         path: the artifact's folder.
         format: `torch` or `onnx`.
         task: what the model does.
-        runtime: a name as `Runtime.name` has it: `torch`, `torch:cuda`, `onnxruntime:CPUExecutionProvider`,
-            `simulated:avx2` (what an INT8 graph would answer on another CPU). Default: the format's own, on the CPU.
-        threads: cores of one call; default: all that this process may use.
+        settings: what runs it, and how.
         trust_remote_code: whether a torch model may bring its own code.
 
     Raises:
         InputError: the format is unknown, or the runtime does not take it. Besides what the runtime itself raises.
     """
-    wanted, _, target = (runtime or "").partition(":")
+    wanted, _, target = (settings.runtime or "").partition(":")
+    threads = settings.threads
     # Imports sit inside the arms: a machine that serves ONNX needs no torch.
     match format, wanted:
         case "torch", "" | "torch":
@@ -52,6 +51,6 @@ def runtime_for(
             return SimulatedRuntime(path, target, threads=threads)
         case "torch" | "onnx", _:
             its_own = "torch" if format == "torch" else "onnxruntime"
-            raise InputError(f"the runtime `{runtime}` cannot run {path}, which is {format}; use `{its_own}`")
+            raise InputError(f"the runtime `{settings.runtime}` cannot run {path}, which is {format}; use `{its_own}`")
         case _:
             raise InputError(f"{path} has the format `{format}`, which no runtime takes; formats are torch and onnx")

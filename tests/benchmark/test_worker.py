@@ -65,7 +65,7 @@ def test_a_stream_counts_every_row_once(worker: WorkerProcess, tmp_path: Path, m
 
 def test_an_onnx_worker_imports_no_torch(subject: Subject, tmp_path: Path, make_batch: MakeBatch) -> None:
     inputs = write_batch(make_batch(2, 4), tmp_path / "cell.npz")
-    load = {"path": str(subject.path), "format": "onnx", "task": subject.task, "runtime": None, "threads": 1}
+    load = {"path": str(subject.path), "format": "onnx", "task": subject.task, "settings": {"threads": 1}}
     code = f"""if True:
         import sys
         from hfcompress.benchmark.worker import Worker

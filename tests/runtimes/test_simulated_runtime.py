@@ -15,6 +15,7 @@ from hfcompress.runtimes.base import Runtime
 from hfcompress.runtimes.load import load
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.runtimes.open import runtime_for
+from hfcompress.runtimes.settings import Settings
 from hfcompress.runtimes.simulated.runtime import SATURATING, SimulatedRuntime
 from hfcompress.runtimes.simulated.saturation import saturating_matmul
 from tests import int8_graphs
@@ -73,7 +74,7 @@ def test_weights_of_7_bits_give_the_same_integers_everywhere(graphs: dict[str, P
 
 
 def test_it_is_a_runtime_like_any_other(graphs: dict[str, Path]) -> None:
-    runtime = runtime_for(graphs["dynamic"], "onnx", "text-classification", runtime="simulated:avx2", threads=1)
+    runtime = runtime_for(graphs["dynamic"], "onnx", "text-classification", Settings("simulated:avx2", 1))
     assert (runtime.name, runtime.threads) == ("simulated:avx2", 1)
     assert set(runtime.input_names) == {"input_ids", "attention_mask", "token_type_ids"}
     assert load(graphs["dynamic"], runtime="simulated:avx2", threads=1).classify(["good word1"])[0] in (

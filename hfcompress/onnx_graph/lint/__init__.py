@@ -2,7 +2,7 @@
 
 from hfcompress.onnx_graph.lint.findings import Finding, Severity
 from hfcompress.onnx_graph.lint.linter import TARGETS, check_readable, fix_, lint, quantized_products
-from hfcompress.onnx_graph.lint.profiles import Profile, Profiles, parse_profiles
+from hfcompress.onnx_graph.profiles import Profile, Profiles, parse_profiles
 
 __all__ = [
     "TARGETS",

@@ -13,7 +13,7 @@ from hfcompress.extras import require
 from hfcompress.onnx_graph.file import model_file
 from hfcompress.onnx_graph.lint.findings import Finding
 from hfcompress.onnx_graph.lint.linter import fix_, lint
-from hfcompress.onnx_graph.lint.profiles import Profiles
+from hfcompress.onnx_graph.profiles import Profiles
 
 
 def lint_onnx(path: Path | str, target: str = "tensorrt", profiles: Profiles | None = None) -> tuple[Finding, ...]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from hfcompress.onnx_graph.lint.graph import QdqGraph
 from hfcompress.onnx_graph.lint.parser import ParserTable
-from hfcompress.onnx_graph.lint.profiles import Profiles
+from hfcompress.onnx_graph.profiles import Profiles
 from hfcompress.results import Record
 
 #: error - the target rejects the graph, or reads other numbers than are meant; advice - it costs speed or accuracy.

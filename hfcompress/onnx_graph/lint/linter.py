@@ -10,8 +10,8 @@ from hfcompress.onnx_graph.lint.findings import Finding, Linted, Rule
 from hfcompress.onnx_graph.lint.fixes import drop_unread_
 from hfcompress.onnx_graph.lint.graph import QdqGraph
 from hfcompress.onnx_graph.lint.parser import tensorrt_parser
-from hfcompress.onnx_graph.lint.profiles import Profiles
 from hfcompress.onnx_graph.lint.rules import TENSORRT
+from hfcompress.onnx_graph.profiles import Profiles
 
 #: Target -> its rules.
 TARGETS: dict[str, tuple[Rule, ...]] = {"tensorrt": TENSORRT}

@@ -7,7 +7,7 @@ from typing import Any
 
 from hfcompress.onnx_graph.lint.findings import Fault, Linted
 from hfcompress.onnx_graph.lint.graph import COMMUTING, QdqGraph
-from hfcompress.onnx_graph.lint.profiles import Profile
+from hfcompress.onnx_graph.profiles import Profile
 from hfcompress.onnx_graph.wiring import attribute
 
 #: Operators that find the range of an activation at run time, and those that multiply what they give.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hfcompress.errors import InputError
+from hfcompress.tasks.base import Task
+from hfcompress.tasks.lengths import Lengths
 
 Sizes = tuple[int, ...]
 _SIZES = re.compile(r"\d+(x\d+)*")
@@ -48,3 +51,38 @@ def parse_profiles(texts: Iterable[str]) -> dict[str, Profile]:
         sizes = [tuple(int(size) for size in part.split("x")) for part in parts]
         found[name] = Profile(sizes[0], sizes[len(sizes) // 2], sizes[-1])
     return found
+
+
+def derive_profiles(
+    task: Task, processor: Any, inputs: Sequence[str], lengths: Lengths, batches: Sequence[int]
+) -> dict[str, Profile]:
+    """Profiles that the data fits into: from one shortest row to the largest batch of the longest ones.
+
+    The optimum is the largest batch at the length where half of all tokens are computed.
+
+    Args:
+        task: makes batches of a size.
+        processor: the artifact's.
+        inputs: of the graph.
+        lengths: of the rows that will be served.
+        batches: rows of a batch, as many as will come.
+    """
+
+    def sizes(batch: int, tokens: int) -> dict[str, Sizes]:
+        made = task.grid_batch(processor, batch, tokens, seed=0)
+        return {name: made[name].shape for name in inputs}
+
+    low, usual, high = (lengths.shortest, lengths.usual, lengths.longest) if lengths else (0, 0, 0)
+    most = max(batches)
+    smallest, optimum, largest = sizes(1, low), sizes(most, usual), sizes(most, high)
+    return {name: Profile(smallest[name], optimum[name], largest[name]) for name in inputs}
+
+
+def shapes_text(profiles: Profiles, which: str) -> str:
+    """One bound of every profile as trtexec and ONNX Runtime read it: `input_ids:1x8,attention_mask:1x8`.
+
+    Args:
+        profiles: by input.
+        which: `minimum`, `optimum` or `maximum`.
+    """
+    return ",".join(f"{name}:{'x'.join(map(str, getattr(each, which)))}" for name, each in profiles.items())

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from hfcompress.errors import InputError
-from hfcompress.onnx_graph.lint import Profile, lint, parse_profiles
+from hfcompress.onnx_graph.lint import lint
+from hfcompress.onnx_graph.profiles import Profile, derive_profiles, parse_profiles, shapes_text
+from hfcompress.tasks import get_task
+from hfcompress.tasks.lengths import Lengths
 from tests.onnx_graph.lint.crafted import clean
 
 
@@ -45,3 +51,19 @@ def test_sizes_that_do_not_fit_the_graph_are_found(texts: list[str], node: str, 
 def test_sizes_that_fit_are_no_finding_and_without_sizes_nothing_is_said() -> None:
     assert lint(clean(), profiles=parse_profiles(["image=1x3x8x8:8x3x8x8:32x3x8x8"])) == ()
     assert lint(clean(), profiles=None) == ()
+
+
+def test_profiles_of_text_reach_from_one_short_row_to_the_largest_batch_of_the_longest(classifier: Path) -> None:
+    task = get_task("text-classification")
+    lengths = Lengths(np.bincount([4, 4, 10, 30]))
+    found = derive_profiles(task, task.load_processor(classifier), ["input_ids", "attention_mask"], lengths, (1, 8))
+    assert found == dict.fromkeys(["input_ids", "attention_mask"], Profile((1, 4), (8, 30), (8, 30)))
+    assert shapes_text(found, "minimum") == "input_ids:1x4,attention_mask:1x4"
+
+
+def test_profiles_of_images_differ_in_the_batch_alone(vit: Path) -> None:
+    task = get_task("image-classification")
+    found = derive_profiles(task, task.load_processor(vit), ["pixel_values"], Lengths(np.zeros(0, int)), (2, 4))
+    low, usual, high = found["pixel_values"].minimum, found["pixel_values"].optimum, found["pixel_values"].maximum
+    assert (low[0], usual[0], high[0]) == (1, 4, 4)
+    assert low[1:] == usual[1:] == high[1:]
