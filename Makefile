@@ -33,7 +33,7 @@ types: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[onnxruntime,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[onnxruntime,openvino,dev]'
 	touch $(INSTALLED)
 
 clean:

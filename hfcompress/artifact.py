@@ -23,7 +23,7 @@ from hfcompress.intake.json_text import read_mapping
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
 #: What counts as the model itself when its size is told: weights and graph.
-_MODEL_SUFFIXES = (".safetensors", ".onnx", ".onnx_data", ".onnx.data")
+_MODEL_SUFFIXES = (".safetensors", ".onnx", ".onnx_data", ".onnx.data", "openvino_model.xml", "openvino_model.bin")
 
 
 class FileEntry(BaseModel):
@@ -40,7 +40,7 @@ class Origin(BaseModel):
 
     Attributes:
         stage: the verb.
-        format: `torch` or `onnx`.
+        format: `torch`, `onnx` or `openvino`.
         task: what the model does.
         key: the stage key; equal key, equal artifact.
         recipe: the part of the recipe that made it.
@@ -84,7 +84,7 @@ class Artifact:
 
     Attributes:
         path: the folder.
-        format: `torch` or `onnx`.
+        format: `torch`, `onnx` or `openvino`.
         details: what a stage found worth keeping; goes into the manifest.
         trusted: whether loading it may run code of its own, which only the user can allow.
     """

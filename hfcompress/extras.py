@@ -9,6 +9,7 @@ from hfcompress.errors import ExtraError
 #: extra of this package -> the modules that it brings
 EXTRAS: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("onnxruntime", "onnx", "optimum.onnxruntime"),
+    "openvino": ("openvino", "nncf"),
     "sign": ("model_signing", "OpenSSL"),
 }
 

@@ -38,6 +38,8 @@ _LIBRARIES: dict[str, tuple[str, ...]] = {
     "optimum-onnx": ("optimum-onnx",),
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
     "onnx": ("onnx",),
+    "openvino": ("openvino",),
+    "nncf": ("nncf",),
     "datasets": ("datasets",),
     "accelerate": ("accelerate",),
     "numpy": ("numpy",),

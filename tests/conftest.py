@@ -35,6 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = {}
     if not is_installed("onnxruntime"):
         missing["export"] = "needs hfcompress[onnxruntime]"
+    if not is_installed("openvino"):
+        missing["openvino"] = "needs hfcompress[openvino]"
     if not _has_browser() and not os.environ.get("HFCOMPRESS_REQUIRE_BROWSER"):
         missing["browser"] = "needs playwright, and Chromium on the PATH or in the variable CHROMIUM"
     for item in items:

@@ -28,7 +28,7 @@ class Subject:
     Attributes:
         name: names it in progress, results and errors; unique in a session.
         path: the artifact's folder.
-        format: `torch` or `onnx`.
+        format: `torch`, `onnx` or `openvino`.
         task: what the model does.
         settings: what runs it, and how; threads that it leaves open are those of the session.
         trusted: whether it may run its own code.

@@ -8,12 +8,17 @@ from pathlib import Path
 from hfcompress.artifact import Artifact
 from hfcompress.onnx_graph.file import model_file
 from hfcompress.onnx_graph.operators import integer_operator_count, parameter_count
+from hfcompress.openvino_ir import layers
+from hfcompress.openvino_ir.file import ir_file
+from hfcompress.runtimes.openvino import integer_product_count
 
 
 def parameters(artifact: Artifact) -> int:
     """Number of parameters, also of a quantized graph; the scales of a model that is trained for INT8 are none."""
     if artifact.format == "onnx":
         return parameter_count(model_file(artifact.path))
+    if artifact.format == "openvino":
+        return layers.parameter_count(ir_file(artifact.path))
     from hfcompress.models.fake_quant.folder import SCALES
 
     weights = (path for path in sorted(artifact.path.glob("*.safetensors")) if path.name != SCALES)
@@ -21,7 +26,9 @@ def parameters(artifact: Artifact) -> int:
 
 
 def integer_operators(artifact: Artifact) -> int | None:
-    """How many operators multiply integers; None for a torch model."""
+    """How many operators multiply integers, as the runtime that it is for executes it here; None for a torch model."""
+    if artifact.format == "openvino" or (artifact.runtime or "").startswith("openvino"):
+        return integer_product_count(artifact.path)
     return integer_operator_count(model_file(artifact.path)) if artifact.format == "onnx" else None
 
 

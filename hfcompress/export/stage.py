@@ -1,4 +1,4 @@
-"""The `export` stage: Optimum writes the graph, ONNX Runtime must answer as PyTorch does."""
+"""The `export` stage: Optimum writes the graph, and what will run it must answer as PyTorch does."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ import numpy as np
 from hfcompress.artifact import Artifact
 from hfcompress.export.api import TOLERANCE
 from hfcompress.export.check import Agreement, compare
+from hfcompress.export.openvino import convert_where_it_holds
 from hfcompress.export.optimum import export_with_optimum
 from hfcompress.export.rewrite import rewrite_where_it_holds
 from hfcompress.export.rounded import prove_rounded
 from hfcompress.models.fake_quant.folder import Structure, read_structure
 from hfcompress.recipe.stages import ExportConfig
+from hfcompress.runtimes.base import Runtime
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
+from hfcompress.runtimes.openvino import OpenVinoRuntime
+from hfcompress.runtimes.settings import runtime_of
 from hfcompress.runtimes.torch import TorchRuntime
 from hfcompress.stage import Inputs, Run
 
@@ -41,16 +45,22 @@ def export(config: ExportConfig, inputs: Inputs, run: Run) -> Artifact:
         first_token=config.first_token_only,
         target=None if structure is None else structure.reader,
     )
+    if config.format == "openvino":
+        proven = convert_where_it_holds(run.out, _proof(config, source, structure, run))
     trained_for = {name: value for name, value in (source.details or {}).items() if name in _OF_QAT}
     details = {**trained_for, **_runtime_of(source), **proven, **rewritten}
     logger.info("%s: logits differ by at most %.2g", run.name, details["largest_difference"])
-    return Artifact(run.out, "onnx", details=details)
+    return Artifact(run.out, config.format, details=details)
 
 
 def _runtime_of(source: Artifact) -> dict[str, str]:
     """What runs an export, where it is not the format's own."""
     provider = (source.details or {}).get("provider")
-    return {} if provider is None else {"runtime": f"onnxruntime:{provider}"}
+    return {} if provider is None else {"runtime": runtime_of(provider)}
+
+
+def _in_openvino(config: ExportConfig, source: Artifact) -> bool:
+    return config.format == "openvino" or _runtime_of(source).get("runtime", "").startswith("openvino")
 
 
 #: A graph -> the figures of its comparison with the source; raises where it is not as it should be.
@@ -58,12 +68,13 @@ Prove = Callable[[Path], dict[str, Any]]
 
 
 def _proof(config: ExportConfig, source: Artifact, structure: Structure | None, run: Run) -> Prove:
+    opened: Callable[[Path], Runtime] = OpenVinoRuntime if _in_openvino(config, source) else OnnxRuntime
     if structure is not None:
-        return lambda graph: prove_rounded(source, structure, graph, run, config.tolerance)
+        return lambda graph: prove_rounded(source, structure, graph, run, config.tolerance, opened(graph))
     tolerance = TOLERANCE if config.tolerance is None else config.tolerance
 
     def prove(graph: Path) -> dict[str, Any]:
-        agreement = check_export(source, OnnxRuntime(graph), run, tolerance)
+        agreement = check_export(source, opened(graph), run, tolerance)
         return {
             "tolerance": tolerance,
             "largest_difference": agreement.largest,
@@ -73,7 +84,7 @@ def _proof(config: ExportConfig, source: Artifact, structure: Structure | None, 
     return prove
 
 
-def check_export(source: Artifact, exported: OnnxRuntime, run: Run, tolerance: float) -> Agreement:
+def check_export(source: Artifact, exported: Runtime, run: Run, tolerance: float) -> Agreement:
     """Compare an exported model with its source on validation rows of several lengths and batch sizes.
 
     Raises:

@@ -42,6 +42,7 @@ class Architecture:
         width: the config's field for the hidden size.
         heads: the config's field for the number of attention heads.
         place: what of a layer hangs on its place.
+        attends: whether it is a transformer.
     """
 
     layers: tuple[str, ...] = ("encoder.layer",)
@@ -52,12 +53,18 @@ class Architecture:
     width: str = "hidden_size"
     heads: str = "num_attention_heads"
     place: Place = "nothing"
+    attends: bool = True
 
 
 _LIKE_BERT = Architecture()
 _LIKE_VIT = Architecture(layers=("encoder.layer", "layers"), projections=(_VIT_4, _VIT_5))
 _LIKE_CONVNEXT = Architecture(
-    layers=("encoder.stages",), blocks="layers", count="depths", projections=(), no_projections="it has no attention"
+    layers=("encoder.stages",),
+    blocks="layers",
+    count="depths",
+    projections=(),
+    no_projections="it has no attention",
+    attends=False,
 )
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -88,6 +95,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         projections=(),
         no_projections="it has no attention",
         place="shortcut",
+        attends=False,
     ),
     "roberta": _LIKE_BERT,
     "swin": Architecture(

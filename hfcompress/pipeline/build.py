@@ -29,6 +29,7 @@ from hfcompress.pipeline.keys import library_version, stage_key
 from hfcompress.pipeline.lead import Lead
 from hfcompress.pipeline.plan import Plan
 from hfcompress.progress import Progress
+from hfcompress.recipe.graph import source_format
 from hfcompress.recipe.recipe import SOURCE
 from hfcompress.stage import Inputs, Run
 
@@ -80,7 +81,8 @@ def key_of(plan: Plan, name: str, made: Mapping[str, Made]) -> str:
     student = plan.student_of(name)
     if student is not None:
         inputs["student"] = made[student].digest
-    return stage_key(plan.recipe.stages[name].config, plan.data, plan.recipe.seed, inputs)
+    recipe = plan.recipe
+    return stage_key(recipe.stages[name].config, plan.data, recipe.seed, inputs, source_format(recipe, name))
 
 
 def cached(plan: Plan, name: str, folder: RunFolder, key: str) -> Made | None:
@@ -161,6 +163,7 @@ def run_named(plan: Plan, name: str, made: Mapping[str, Made], run: Run) -> Arti
 def _manifest(plan: Plan, name: str, made: Mapping[str, Made], key: str, artifact: Artifact) -> Manifest:
     stage, source = plan.recipe.stages[name], plan.recipe.source_of(name)
     parents = dict.fromkeys((source, *plan.models_of(name)))
+    code = code_of(stage.config, source_format(plan.recipe, name))
     return Manifest(
         name=name,
         stage=stage.verb,
@@ -170,7 +173,7 @@ def _manifest(plan: Plan, name: str, made: Mapping[str, Made], key: str, artifac
         key=key,
         recipe=without_local_paths(stage.model_dump(mode="json", by_alias=True, exclude_none=True)),
         parents={published_name(parent): made[parent].digest for parent in parents},
-        versions={library: library_version(library) or "" for library in code_of(stage.config).libraries},
+        versions={library: library_version(library) or "" for library in code.libraries},
         seed=plan.recipe.seed,
         host=describe_host().model_dump(mode="json"),
         details={"max_length": plan.data.max_length, **(artifact.details or {})},

@@ -8,6 +8,7 @@ from typing import assert_never
 from hfcompress.artifact import Artifact
 from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
 from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig, QatConfig
+from hfcompress.recipe.verb import Format
 from hfcompress.stage import Inputs, Run
 
 
@@ -46,16 +47,21 @@ class Code:
     Attributes:
         version: the `STAGE_VERSION` of its package.
         libraries: distributions whose major.minor may change the result.
-        extra: the optional dependency that it needs.
+        extras: the optional dependencies that it needs.
     """
 
     version: int
     libraries: tuple[str, ...]
-    extra: str | None = None
+    extras: tuple[str, ...] = ()
 
 
-def code_of(config: StageConfig) -> Code:
-    """The code behind a config, without importing any of its backends."""
+def code_of(config: StageConfig, source: Format) -> Code:
+    """The code behind a config, without importing any of its backends.
+
+    Args:
+        config: the stage's.
+        source: the format of what it transforms.
+    """
     match config:
         case QatConfig():
             from hfcompress.quantize import QAT_VERSION
@@ -68,10 +74,15 @@ def code_of(config: StageConfig) -> Code:
         case ExportConfig():
             from hfcompress.export import STAGE_VERSION
 
-            return Code(STAGE_VERSION, ("torch", "transformers", "optimum-onnx", "onnx"), extra="onnxruntime")
+            libraries = ("torch", "transformers", "optimum-onnx", "onnx")
+            if config.format == "openvino":
+                return Code(STAGE_VERSION, (*libraries, "openvino"), extras=("onnxruntime", "openvino"))
+            return Code(STAGE_VERSION, libraries, extras=("onnxruntime",))
         case QuantizeConfig():
             from hfcompress.quantize import STAGE_VERSION
 
-            return Code(STAGE_VERSION, ("optimum-onnx", "onnxruntime", "onnx"), extra="onnxruntime")
+            if source == "openvino":
+                return Code(STAGE_VERSION, ("openvino", "nncf"), extras=("openvino",))
+            return Code(STAGE_VERSION, ("optimum-onnx", "onnxruntime", "onnx"), extras=("onnxruntime",))
         case _:
             assert_never(config)

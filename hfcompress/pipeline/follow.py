@@ -16,6 +16,7 @@ from hfcompress.errors import LaunchError
 from hfcompress.pipeline.build import Made, Options, key_of, outside, run_named
 from hfcompress.pipeline.folder import RunFolder
 from hfcompress.pipeline.plan import Plan, make_plan
+from hfcompress.recipe.graph import artifact_format
 from hfcompress.recipe.recipe import Recipe
 from hfcompress.results import Results
 from hfcompress.stage import Run
@@ -71,6 +72,6 @@ def _made(plan: Plan, folder: RunFolder, digests: dict[str, str]) -> dict[str, M
     made = outside(plan)
     for name in plan.order:
         if name in digests:
-            format_ = plan.recipe.stages[name].config.produces
-            made[name] = Made(Artifact(folder.artifact(name), format_, None, plan.source.trusted), digests[name])
+            artifact = Artifact(folder.artifact(name), artifact_format(plan.recipe, name), None, plan.source.trusted)
+            made[name] = Made(artifact, digests[name])
     return made

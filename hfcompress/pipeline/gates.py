@@ -147,8 +147,14 @@ def floating_point_of(recipe: Recipe, artifact: str) -> str | None:
     if stage.export is None or trained is None or trained.allow_slower:
         return None
     given = recipe.source_of(source)
-    exports = [name for name, other in recipe.stages.items() if other.export and recipe.source_of(name) == given]
-    return exports[0] if exports else given
+    exports = {
+        name: other.export
+        for name, other in recipe.stages.items()
+        if other.export is not None and recipe.source_of(name) == given
+    }
+    # By preference one in the same format.
+    alike = [name for name, export in exports.items() if export.format == stage.export.format]
+    return next(iter([*alike, *exports]), given)
 
 
 def unpublishable(recipe: Recipe, gates: Sequence[GateResult]) -> set[str]:

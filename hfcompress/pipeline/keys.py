@@ -14,8 +14,10 @@ from hfcompress.host import describe_host
 from hfcompress.pipeline.dispatch import code_of
 from hfcompress.recipe.data import Split
 from hfcompress.recipe.quantization import Target
+from hfcompress.recipe.recipe import SOURCE_FORMAT
 from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
 from hfcompress.recipe.training_stages import QatConfig, TaughtConfig
+from hfcompress.recipe.verb import Format
 from hfcompress.tasks.data import Data
 from hfcompress.training.precision import training_dtype
 
@@ -24,7 +26,9 @@ from hfcompress.training.precision import training_dtype
 _LEFT_OUT: dict[str, IncEx | bool] = {"teacher": True, "student": {"model": True}, "allow_slower": True}
 
 
-def stage_key(config: StageConfig, data: Data, seed: int, inputs: Mapping[str, str]) -> str:
+def stage_key(
+    config: StageConfig, data: Data, seed: int, inputs: Mapping[str, str], source: Format = SOURCE_FORMAT
+) -> str:
     """sha256 over everything that decides what a stage makes.
 
     Args:
@@ -32,8 +36,9 @@ def stage_key(config: StageConfig, data: Data, seed: int, inputs: Mapping[str, s
         data: the run's rows; only the digests of the splits that the stage reads take part.
         seed: the recipe's seed.
         inputs: role of each input (`source`, `teacher 0`, `student`) -> its digest, which counts in place of its name.
+        source: the format of what the stage transforms.
     """
-    code = code_of(config)
+    code = code_of(config, source)
     return sha256_of(
         {
             "config": config.model_dump(mode="json", exclude=_LEFT_OUT),
@@ -44,7 +49,7 @@ def stage_key(config: StageConfig, data: Data, seed: int, inputs: Mapping[str, s
             "inputs": dict(inputs),
             "stage_version": code.version,
             "libraries": {name: _minor(library_version(name)) for name in code.libraries},
-            "machine": _machine(config),
+            "machine": _machine(config, source),
         }
     )
 
@@ -78,12 +83,13 @@ def _evaluates(config: StageConfig) -> bool:
     return bool(training.get("eval_strategy", "no") != "no")
 
 
-def _machine(config: StageConfig) -> dict[str, Any]:
+def _machine(config: StageConfig, source: Format) -> dict[str, Any]:
     """What of this machine decides the result: world size, effective batch and dtype of training, the CPU of INT8."""
     if isinstance(config, ExportConfig):
         return {}
     if isinstance(config, QuantizeConfig):
-        return _served_by(config.target)
+        # What NNCF writes is for OpenVINO; how many bits weights have, this host decides.
+        return _served_by("auto" if source == "openvino" else config.target)
     training = config.training
     world = world_size()
     rows = training.get("per_device_train_batch_size", 8) * training.get("gradient_accumulation_steps", 1)

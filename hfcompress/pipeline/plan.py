@@ -17,7 +17,7 @@ from hfcompress.pipeline.dispatch import code_of
 from hfcompress.pipeline.students import check_students, student_bytes
 from hfcompress.quantize.targets import check_dynamic, check_runs_here, scheme_for
 from hfcompress.recipe.data import Split
-from hfcompress.recipe.graph import inputs_of, stage_order
+from hfcompress.recipe.graph import inputs_of, source_format, stage_order
 from hfcompress.recipe.objectives import LOOK_INSIDE
 from hfcompress.recipe.recipe import SOURCE, Recipe
 from hfcompress.recipe.schema import ModelRef
@@ -96,10 +96,10 @@ def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
         InputError: with the value and the way out.
     """
     for name, stage in recipe.stages.items():
-        extra = code_of(stage.config).extra
-        if extra is not None:
+        source_is = source_format(recipe, name)
+        for extra in code_of(stage.config, source_is).extras:
             require(extra, f"the stage `{name}` ({stage.verb})")
-        if isinstance(stage.config, QuantizeConfig | QatConfig):
+        if isinstance(stage.config, QuantizeConfig | QatConfig) and source_is != "openvino":
             _check_target(name, stage.config)
     source = resolve(recipe.model, trust_remote_code=trust_remote_code)
     check_safe(source, trust_remote_code=trust_remote_code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,7 +23,9 @@ RANKING_ROWS = 256
 _TIMED_AT_ONCE = 6
 
 
-def fall_back(fallback: Fallback, source: Artifact, quantize: Quantize, run: Run) -> FallbackResult:
+def fall_back(
+    fallback: Fallback, source: Artifact, quantize: Quantize, run: Run, runtime: str | None = None
+) -> FallbackResult:
     """Leave in `run.out` INT8 that loses no more than `max_drop` against its source, and say what that took.
 
     First everything is quantized; where that holds, nothing is returned. Else the costliest layer returns, then the
@@ -36,13 +38,14 @@ def fall_back(fallback: Fallback, source: Artifact, quantize: Quantize, run: Run
         source: the float model that `quantize` quantizes.
         quantize: writes its INT8 model into a folder, but for the nodes that it is given.
         run: the stage's; its judge measures.
+        runtime: what runs the INT8 model, where it is not the format's own.
 
     Raises:
         StageError: the budget does not hold with `max_layers` returned, or with all of them but one; says how far it
             came, with which layers.
     """
     with TemporaryDirectory(dir=run.work) as work:
-        search = _Search(fallback, source, quantize, run, Path(work))
+        search = _Search(fallback, source, quantize, run, Path(work), runtime)
         search.take(search.tried(()))
         ranking = [] if search.holds(search.steps[0]) else search.return_layers()
         shutil.copytree(search.steps[-1].artifact.path, run.out, dirs_exist_ok=True)
@@ -67,6 +70,7 @@ class _Search:
     quantize: Quantize
     run: Run
     work: Path
+    runtime: str | None
     steps: list[_Step] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -78,14 +82,14 @@ class _Search:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         self.quantize(folder, returned)
-        artifact = Artifact(folder, "onnx")
+        artifact = Artifact(folder, "onnx", {"runtime": self.runtime})
         return _Step(returned, artifact, self.run.score(artifact, self.reference))
 
     def take(self, step: _Step) -> None:
         """Keep a step, and say what it is."""
         kept = self.work / f"step-{len(self.steps)}"
         step.artifact.path.rename(kept)
-        self.steps.append(_Step(step.returned, Artifact(kept, "onnx"), step.score))
+        self.steps.append(_Step(step.returned, replace(step.artifact, path=kept), step.score))
         verdict = "within the budget" if self.holds(step) else "over the budget"
         count = len(step.returned)
         self.run.progress.say(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -105,7 +105,21 @@ def skipped(graph: Any, patterns: Sequence[str]) -> frozenset[str]:
     Raises:
         InputError: a pattern fits no product or table; says near names.
     """
-    modules = {node.name: module_of(node.name) for node in graph.node if node.op_type in _SKIPPABLE and node.name}
+    return frozenset(matching({node.name: node.op_type for node in graph.node if node.name}, patterns, _SKIPPABLE))
+
+
+def matching(nodes: Mapping[str, str], patterns: Sequence[str], operators: Collection[str]) -> list[str]:
+    """The names of the nodes that patterns fit; see `skipped`.
+
+    Args:
+        nodes: name -> operator.
+        patterns: of `skip`.
+        operators: those that can be skipped.
+
+    Raises:
+        InputError: a pattern fits none of these; says near names.
+    """
+    modules = {name: module_of(name) for name, operator in nodes.items() if operator in operators}
     found: set[str] = set()
     for pattern in patterns:
         fitting = [
@@ -116,7 +130,7 @@ def skipped(graph: Any, patterns: Sequence[str]) -> frozenset[str]:
             near = get_close_matches(pattern, known, n=3, cutoff=0.3) or known[:3]
             raise InputError(f"skip names {pattern!r}, which fits no layer; there are {', '.join(near)}, ...")
         found.update(fitting)
-    return frozenset(found)
+    return sorted(found)
 
 
 _SKIPPABLE = ("MatMul", "Gemm", "Conv", "Gather")

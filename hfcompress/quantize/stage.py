@@ -9,15 +9,18 @@ from typing import Any
 
 from hfcompress.artifact import Artifact
 from hfcompress.errors import StageError
+from hfcompress.extras import is_installed
 from hfcompress.host import describe_host
 from hfcompress.onnx_graph.file import model_file
 from hfcompress.onnx_graph.operators import dequantized_product_count, integer_operator_count
 from hfcompress.quantize.fallback import fall_back
+from hfcompress.quantize.nncf import quantize_with_nncf
 from hfcompress.quantize.quantizer import quantizer_for
 from hfcompress.quantize.rows import calibration_batches
 from hfcompress.quantize.simulation import check_target
 from hfcompress.quantize.targets import Scheme, scheme_for
 from hfcompress.recipe.stages import QuantizeConfig
+from hfcompress.runtimes.openvino import integer_product_count
 from hfcompress.stage import Inputs, Run
 
 logger = logging.getLogger(__name__)
@@ -25,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 def quantize(config: QuantizeConfig, inputs: Inputs, run: Run) -> Artifact:
     """Static INT8 where the config has a calibration, dynamic INT8 otherwise; less of it where a fallback says so."""
+    if inputs.source.format == "openvino":
+        return quantize_with_nncf(config, inputs, run)
     source, scheme = inputs.source.path, scheme_for(config.target, describe_host().flags)
     task, samples = run.data.task, 0 if config.calibration is None else config.calibration.samples
     write = quantizer_for(
@@ -35,7 +40,8 @@ def quantize(config: QuantizeConfig, inputs: Inputs, run: Run) -> Artifact:
         write(run.out)
     else:
         floating = replace(inputs.source, path=write.floating(run.work / "floating" / inputs.source.path.name))
-        details["fallback"] = fall_back(config.fallback, floating, write, run).model_dump(mode="json")
+        found = fall_back(config.fallback, floating, write, run, scheme.runtime)
+        details["fallback"] = found.model_dump(mode="json")
     details["integer_operators"] = count = counted(model_file(run.out), source, scheme)
     logger.info("%s: %d integer products for %s (%s)", run.name, count, scheme.target, scheme.reason)
     return Artifact(run.out, "onnx", details={**details, **check_target(run.out, scheme.target, run)})
@@ -44,19 +50,24 @@ def quantize(config: QuantizeConfig, inputs: Inputs, run: Run) -> Artifact:
 def details_of(scheme: Scheme) -> dict[str, Any]:
     """What an artifact's manifest says of its target; `runtime` where it is not the format's own."""
     details = {"target": scheme.target, "reason": scheme.reason}
-    if scheme.provider != "CPUExecutionProvider":
-        details["runtime"] = f"onnxruntime:{scheme.provider}"
+    if scheme.runtime is not None:
+        details["runtime"] = scheme.runtime
     return details
 
 
 def counted(path: Path, source: Path, scheme: Scheme) -> int:
-    """How many products became integer: of a graph for a CPU, by ONNX Runtime here; of others, those between Q/DQ.
+    """How many products became integer: of a graph for a CPU or for OpenVINO, as executed here; of others, those
+    between Q/DQ.
 
     Raises:
         StageError: none.
     """
-    on_cpu = scheme.provider == "CPUExecutionProvider"
-    count = integer_operator_count(path) if on_cpu else dequantized_product_count(path)
+    if scheme.target == "openvino" and is_installed("openvino"):  # else its graph can be written all the same
+        count = integer_product_count(path)
+    elif scheme.provider == Scheme.provider:
+        count = integer_operator_count(path)
+    else:
+        count = dequantized_product_count(path)
     if count == 0:
         raise StageError(
             f"quantize found no MatMul with constant weights in {source.name}; INT8 would gain nothing; leave the "

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from hfcompress.errors import InputError, ProviderError
+from hfcompress.extras import require
 from hfcompress.recipe.quantization import Target
+from hfcompress.runtimes.settings import runtime_of
 
 #: The kinds of CPU; `auto` is one of them.
 Cpu = Literal["avx2", "avx512", "avx512_vnni", "arm64"]
@@ -35,7 +37,7 @@ class Scheme:
 
     Attributes:
         target: its name.
-        provider: ONNX Runtime's execution provider that runs it.
+        provider: ONNX Runtime's execution provider that runs it; of a runtime of its own that one's name, with a colon.
         signed_weights: int8 with zero point 0, or uint8.
         reduce_range: 7-bit weights.
         signed_activations: int8 or uint8.
@@ -69,6 +71,11 @@ class Scheme:
     whole_pairs: bool = False
     dynamic: bool = True
 
+    @property
+    def runtime(self) -> str | None:
+        """What runs it, as `Runtime.name` has it; None: ONNX Runtime on its CPU provider, as all of ONNX."""
+        return None if self.provider == Scheme.provider else runtime_of(self.provider)
+
 
 _SATURATES = "without VNNI two u8 x s8 products are added in 16 bits and saturate: weights of 7 bits fit"
 
@@ -96,7 +103,7 @@ SCHEMES: dict[TargetName, Scheme] = {
     "openvino": Scheme(
         "openvino",
         "OpenVINO reads INT8 from Q/DQ: uint8 activations, signed weights; it chooses kernels by the CPU it runs on",
-        provider="OpenVINOExecutionProvider",
+        provider="openvino:CPU",
         dynamic=False,
     ),
 }
@@ -135,9 +142,13 @@ def check_runs_here(scheme: Scheme) -> None:
     A graph for it can be written all the same: see `quantize_onnx`.
 
     Raises:
+        ExtraError: the target is OpenVINO, which is not installed.
         ProviderError: the build lacks the target's execution provider.
     """
     if scheme.provider == Scheme.provider:  # every build has it, and training for it needs no build at all
+        return
+    if scheme.target == "openvino":
+        require("openvino", "the target openvino")
         return
     import onnxruntime
 

@@ -8,8 +8,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from hfcompress.recipe.faults import Fault, Loc, closest, did_you_mean, listed, show
+from hfcompress.recipe.nncf import misfits
 from hfcompress.recipe.outline import Named, Outline, StageOutline
-from hfcompress.recipe.recipe import SOURCE, Recipe
+from hfcompress.recipe.recipe import SOURCE, SOURCE_FORMAT, Recipe
 from hfcompress.recipe.schema import ModelRef
 from hfcompress.recipe.stages import VERB_CONFIGS
 from hfcompress.recipe.verb import Format
@@ -54,6 +55,19 @@ def _artifact_or_outside(recipe: Recipe, ref: ModelRef) -> str | ModelRef:
     return ref.id if ref.revision is None and ref.id in (SOURCE, *recipe.stages) else ref
 
 
+def artifact_format(recipe: Recipe, name: str) -> Format:
+    """The format of an artifact of a valid recipe."""
+    if name == SOURCE:
+        return SOURCE_FORMAT
+    config, source = recipe.stages[name].config, artifact_format(recipe, recipe.source_of(name))
+    return config.produces(config.model_dump(mode="json"), source) or source
+
+
+def source_format(recipe: Recipe, name: str) -> Format:
+    """The format of what stage `name` transforms."""
+    return artifact_format(recipe, recipe.source_of(name))
+
+
 def stage_order(recipe: Recipe) -> list[str]:
     """The stages in an order in which each comes after what it is made from; otherwise as in the recipe."""
     waiting = {name: set(inputs_of(recipe, name).artifacts) - {SOURCE} for name in recipe.stages}
@@ -71,6 +85,7 @@ def graph_faults(recipe: Outline) -> Iterator[Fault]:
         yield from _name_faults(recipe, stage)
         yield from _format_faults(recipe, stage)
         yield from _int8_faults(recipe, stage)
+        yield from _nncf_faults(recipe, stage)
     yield from _cycles(recipe)
 
 
@@ -127,6 +142,12 @@ def _int8_faults(recipe: Outline, stage: StageOutline) -> Iterator[Fault]:
             yield Fault(start.loc, f"{what}; name {fitting}" if fitting else what)
 
 
+def _nncf_faults(recipe: Outline, stage: StageOutline) -> Iterator[Fault]:
+    if stage.verb == "quantize" and recipe.format_of(stage.source) == "openvino":
+        for key, what in misfits(stage.said):
+            yield Fault(("stages", stage.name, "quantize", *key), what)
+
+
 def _misfit(wanted: frozenset[Format], artifact: str | None, given: Format, way_out: str) -> str:
     what = f"takes {' or '.join(sorted(wanted))}, but `{artifact}` gives {given}"
     return f"{what}; {way_out}" if way_out else what
@@ -134,7 +155,7 @@ def _misfit(wanted: frozenset[Format], artifact: str | None, given: Format, way_
 
 def _conversion(given: Format, wanted: frozenset[Format]) -> str | None:
     for verb, config in VERB_CONFIGS.items():
-        if given in config.consumes and config.produces in wanted:
+        if given in config.consumes and config.produces({}, given) in wanted:
             return f"put {'an' if verb[0] in 'aeiou' else 'a'} `{verb}` stage between them"
     return None
 

@@ -36,6 +36,7 @@ class StageOutline:
         explicit: whether `from` says so, in place of the order of the recipe.
         verb: its verb; None when it has none, several, or a misspelt one.
         models: the models that it names beside its source: teachers, and what a student starts from.
+        said: the config of its verb, as it is written; empty when it has none.
     """
 
     name: str
@@ -43,6 +44,7 @@ class StageOutline:
     explicit: bool
     verb: str | None
     models: tuple[Named, ...]
+    said: Mapping[str, Any]
 
     @property
     def config(self) -> type[VerbConfig] | None:
@@ -75,10 +77,17 @@ class Outline:
 
     def format_of(self, artifact: str | None) -> Format | None:
         """The format of an artifact; None when it cannot be told."""
-        if artifact == SOURCE:
-            return SOURCE_FORMAT
-        stage = self.stages.get(artifact) if artifact is not None else None
-        return stage.config.produces if stage and stage.config else None
+        behind: list[StageOutline] = []  # what it is made from, one after the other
+        while artifact != SOURCE:
+            stage = self.stages.get(artifact) if artifact is not None else None
+            if stage is None or stage.config is None or stage in behind:
+                break
+            behind.append(stage)
+            artifact = stage.source
+        found: Format | None = SOURCE_FORMAT if artifact == SOURCE else None
+        for stage in reversed(behind):
+            found = stage.config.produces(stage.said, found) if stage.config else None
+        return found
 
     def is_int8(self, artifact: str | None) -> bool:
         """Whether an artifact is INT8, or trained for it; False when that cannot be told."""
@@ -133,6 +142,7 @@ def _stage(name: str, raw: Mapping[str, Any], before: str) -> StageOutline:
         explicit=source is not None,
         verb=verb,
         models=(*_teachers(name, verb, raw), *_student_model(name, verb, raw)) if verb else (),
+        said=mapping(raw[verb]) if verb else {},
     )
 
 

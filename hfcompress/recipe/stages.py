@@ -5,8 +5,9 @@ A new verb is a config here (or in `training_stages.py`), an arm in `pipeline/di
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import NoneType
-from typing import Annotated, ClassVar, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, PositiveFloat, model_validator
 
@@ -15,29 +16,40 @@ from hfcompress.recipe.schema import Schema
 from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig, QatConfig
 from hfcompress.recipe.verb import Format, VerbConfig
 
+ExportFormat = Literal["onnx", "openvino"]
+
 
 class ExportConfig(VerbConfig):
-    """Export to ONNX through Optimum, and compare the logits on validation rows.
+    """Export to ONNX through Optimum, or on to OpenVINO, and compare the logits on validation rows.
 
     Attributes:
+        format: `onnx`, or `openvino`: its own format, with weights in fp32.
         opset: ONNX operator set; default: what Optimum takes for the model.
-        tolerance: largest accepted |ONNX Runtime - PyTorch| of any logit; default: 0.001, and for what `qat` trained
+        tolerance: largest accepted |exported - PyTorch| of any logit; default: 0.001, and for what `qat` trained
             the bounds that rounding leaves (see `export/agreement.py`).
         first_token_only: compute the last layer for the first token alone where the head reads no other. Exact, and
             checked like the export itself; a model that it does not fit is left as it is.
     """
 
     consumes: ClassVar[frozenset[Format]] = frozenset({"torch"})
-    produces: ClassVar[Format] = "onnx"
     takes_int8: ClassVar[bool] = True
 
+    format: ExportFormat = "onnx"
     opset: Annotated[int, Field(ge=13)] | None = None
     tolerance: PositiveFloat | None = None
     first_token_only: bool = True
 
+    @classmethod
+    def produces(cls, said: Mapping[str, Any], source: Format | None) -> Format | None:
+        """What `format` says."""
+        named = said.get("format", "onnx")
+        return next((known for known in get_args(ExportFormat) if known == named), None)
+
 
 class QuantizeConfig(VerbConfig):
     """INT8 of an fp32 export: static when `calibration` is given, dynamic (activations at run time) when it is not.
+
+    An export in OpenVINO's format is quantized by NNCF, statically; what it cannot do is in `recipe/nncf.py`.
 
     Attributes:
         target: what will serve; `auto` asks this host.
@@ -49,8 +61,7 @@ class QuantizeConfig(VerbConfig):
         allow_slower: do not fail when the artifact is slower than its source on this host.
     """
 
-    consumes: ClassVar[frozenset[Format]] = frozenset({"onnx"})
-    produces: ClassVar[Format] = "onnx"
+    consumes: ClassVar[frozenset[Format]] = frozenset({"onnx", "openvino"})
     gives_int8: ClassVar[bool] = True
 
     target: Target = "auto"
@@ -60,6 +71,11 @@ class QuantizeConfig(VerbConfig):
     skip: tuple[str, ...] = ()
     fallback: Fallback | None = None
     allow_slower: bool = False
+
+    @classmethod
+    def produces(cls, said: Mapping[str, Any], source: Format | None) -> Format | None:
+        """The format of what is quantized."""
+        return source if source in cls.consumes else None
 
     @model_validator(mode="after")
     def _smooth_is_static(self) -> Self:

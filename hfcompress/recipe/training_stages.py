@@ -26,7 +26,6 @@ class FinetuneConfig(VerbConfig):
     """
 
     consumes: ClassVar[frozenset[Format]] = frozenset({"torch"})
-    produces: ClassVar[Format] = "torch"
     trains: ClassVar[bool] = True
 
     training: Training = Field(default_factory=dict)
@@ -45,7 +44,6 @@ class TaughtConfig(VerbConfig, DistillationObjectives):
     """
 
     consumes: ClassVar[frozenset[Format]] = frozenset({"torch"})
-    produces: ClassVar[Format] = "torch"
     trains: ClassVar[bool] = True
     learns_from_source: ClassVar[bool] = True
 
@@ -138,11 +136,3 @@ class QatConfig(TaughtConfig):
     smooth: Smooth | None = None
     skip: tuple[str, ...] = ()
     allow_slower: bool = False
-
-    @model_validator(mode="after")
-    def _is_trained_for(self) -> Self:
-        if self.target == "openvino":
-            raise ValueError(
-                f"target {self.target} is for `quantize` with a `calibration`; `qat` trains for CPUs and for TensorRT"
-            )
-        return self

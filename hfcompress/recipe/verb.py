@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from hfcompress.recipe.schema import ModelRef, Schema
 
-Format = Literal["torch", "onnx"]
+Format = Literal["torch", "onnx", "openvino"]
 
 
 class VerbConfig(Schema):
@@ -17,7 +18,6 @@ class VerbConfig(Schema):
 
     Attributes:
         consumes: formats of the artifact that it transforms, and of its teachers.
-        produces: format of the artifact that it makes.
         trains: whether it trains a model, on the training split, in every process of a run.
         learns_from_source: whether its source is its teacher when no teacher is named.
         takes_int8: whether what it transforms may be INT8 already, or trained for it.
@@ -25,11 +25,20 @@ class VerbConfig(Schema):
     """
 
     consumes: ClassVar[frozenset[Format]]
-    produces: ClassVar[Format]
     trains: ClassVar[bool] = False
     learns_from_source: ClassVar[bool] = False
     takes_int8: ClassVar[bool] = False
     gives_int8: ClassVar[bool] = False
+
+    @classmethod
+    def produces(cls, said: Mapping[str, Any], source: Format | None) -> Format | None:
+        """Format of the artifact that it makes; None when that cannot be told.
+
+        Args:
+            said: the config as it is written, which may be wrong.
+            source: format of the artifact that it transforms; None when that cannot be told.
+        """
+        return "torch"
 
     @property
     def teachers(self) -> tuple[ModelRef, ...]:

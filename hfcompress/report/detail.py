@@ -26,7 +26,7 @@ _FLAGS = {
     "i8mm": "I8MM",
     "bf16": "BF16",
 }
-_LIBRARIES = ("torch", "transformers", "onnxruntime", "optimum-onnx")
+_LIBRARIES = ("torch", "transformers", "onnxruntime", "optimum-onnx", "openvino", "nncf")
 
 
 def latency_table(results: Results) -> Table:

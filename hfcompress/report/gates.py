@@ -74,10 +74,14 @@ def _way_out(results: Results, artifact: ArtifactResult, gate: GateResult) -> st
     if gate.kind != "not_slower":
         return ""
     source = gate.name.removeprefix(NOT_SLOWER)
-    graphs = {other.name: other.path or other.name for other in results.artifacts if other.format == "onnx"}
-    if source not in graphs:  # what `qat` trained may have no fp32 export beside it
+    graphs = {other.name: other.path or other.name for other in results.artifacts if _is_explained(other)}
+    if not {source, artifact.name} <= set(graphs):  # what `qat` trained may have no fp32 export beside it
         return ""
     return f"; `hfcompress explain {graphs[artifact.name]} --against {graphs[source]}` says why"
+
+
+def _is_explained(artifact: ArtifactResult) -> bool:
+    return artifact.format == "onnx" and not artifact.runtime.startswith("openvino")
 
 
 def _failed_ancestor(results: Results, artifact: ArtifactResult) -> str:

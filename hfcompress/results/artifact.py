@@ -16,7 +16,7 @@ class ArtifactResult(Speed):
     Attributes:
         name: the stage's name, or `source`.
         stage: the verb that made it; null for `source`.
-        format: `torch` or `onnx`.
+        format: `torch`, `onnx` or `openvino`.
         path: relative to the run folder; null for `source`.
         digest: sha256 over the paths and sha256 of its files.
         size_mb: 10^6 bytes of weights and graph.

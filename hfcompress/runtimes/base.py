@@ -14,7 +14,7 @@ class Runtime(Protocol):
     """A loaded model.
 
     Attributes:
-        name: `torch`, or `onnxruntime:` and the provider in use.
+        name: `torch`, `onnxruntime:` and the provider in use, or `openvino:` and the device.
         threads: cores that one call uses.
         input_names: the inputs that the model can take.
     """

@@ -22,6 +22,8 @@ from hfcompress.tasks import get_task
 from hfcompress.tasks.base import Task
 from hfcompress.tasks.labels import Labels
 
+#: Format -> its graphs in a folder.
+_GRAPHS = {"onnx": "*.onnx", "openvino": "*.xml"}
 #: Tokens after which text is cut when the folder has no manifest that says it.
 _MAX_LENGTH = 512
 
@@ -87,8 +89,9 @@ def load(
     """Load an artifact of a run, of a published repository, or any local model folder with a task's head.
 
     Args:
-        path: a folder: torch (safetensors), ONNX, or a whole published repository. Or a Hub id.
-        runtime: `torch`, `torch:cuda`, `onnxruntime` or `onnxruntime:<provider>`; default: the format's own on the CPU.
+        path: a folder: torch (safetensors), ONNX, OpenVINO, or a whole published repository. Or a Hub id.
+        runtime: `torch`, `torch:cuda`, `onnxruntime`, `onnxruntime:<provider>` or `openvino`; default: the format's own
+            on the CPU.
         artifact: which one, where a published repository holds several.
         revision: a branch, tag or commit of a Hub id.
         threads: cores of one call; default: all that this process may use.
@@ -118,7 +121,7 @@ class _Located:
     Attributes:
         folder: of its configuration and processor.
         model: what its runtime opens.
-        format: `torch` or `onnx`.
+        format: `torch`, `onnx` or `openvino`.
         task: what its manifest says, where it has one.
         details: of its manifest.
     """
@@ -157,11 +160,13 @@ def _published(found: PublishedModel) -> _Located:
 
 
 def format_of(folder: Path) -> str:
-    """`onnx` when the folder holds a graph, `torch` otherwise; a manifest has the last word."""
+    """`onnx` or `openvino` when the folder holds such a graph, `torch` otherwise; a manifest has the last word."""
     manifest = read_manifest(folder)
     if manifest is not None:
         return manifest.format
-    return "onnx" if any(folder.glob("*.onnx")) and not any(folder.glob("*.safetensors")) else "torch"
+    if any(folder.glob("*.safetensors")):
+        return "torch"
+    return next((name for name, graph in _GRAPHS.items() if any(folder.glob(graph))), "torch")
 
 
 def _task(folder: Path, named: str | None, config: dict[str, Any]) -> TaskName:

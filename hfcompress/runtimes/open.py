@@ -25,7 +25,7 @@ def runtime_for(
 
     Args:
         path: the artifact's folder.
-        format: `torch` or `onnx`.
+        format: `torch`, `onnx` or `openvino`.
         task: what the model does.
         settings: what runs it, and how.
         trust_remote_code: whether a torch model may bring its own code.
@@ -49,8 +49,15 @@ def runtime_for(
             from hfcompress.runtimes.simulated.runtime import SimulatedRuntime
 
             return SimulatedRuntime(path, target, threads=threads)
-        case "torch" | "onnx", _:
-            its_own = "torch" if format == "torch" else "onnxruntime"
-            raise InputError(f"the runtime `{settings.runtime}` cannot run {path}, which is {format}; use `{its_own}`")
+        case ("openvino", "" | "openvino") | ("onnx", "openvino"):
+            from hfcompress.runtimes.openvino import CPU as OPENVINO_CPU
+            from hfcompress.runtimes.openvino import OpenVinoRuntime
+
+            return OpenVinoRuntime(path, target or OPENVINO_CPU, settings)
+        case "torch" | "onnx" | "openvino", _:
+            use = {"torch": "`torch`", "onnx": "`onnxruntime` or `openvino`", "openvino": "`openvino`"}[format]
+            raise InputError(f"the runtime `{settings.runtime}` cannot run {path}, which is {format}; use {use}")
         case _:
-            raise InputError(f"{path} has the format `{format}`, which no runtime takes; formats are torch and onnx")
+            raise InputError(
+                f"{path} has the format `{format}`, which no runtime takes; formats are torch, onnx and openvino"
+            )

@@ -11,6 +11,15 @@ from hfcompress.errors import InputError
 Precision = Literal["fp32", "bf16", "fp16"]
 
 
+def runtime_of(provider: str) -> str:
+    """The name of what runs a target, as `Runtime.name` has it.
+
+    Args:
+        provider: an execution provider of ONNX Runtime, or such a name already: `openvino:CPU`.
+    """
+    return provider if ":" in provider else f"onnxruntime:{provider}"
+
+
 @dataclass(frozen=True)
 class Settings:
     """How an artifact is run. Needs no pydantic: a worker's memory should be its artifact's.

@@ -1,0 +1,1 @@
+"""OpenVINO's own format: a graph in XML, and its constants in a file beside it."""
