@@ -28,7 +28,8 @@ def parameters(artifact: Artifact) -> int:
 def integer_operators(artifact: Artifact) -> int | None:
     """How many operators multiply integers, as the runtime that it is for executes it here; None for a torch model."""
     if artifact.format == "openvino" or (artifact.runtime or "").startswith("openvino"):
-        return integer_product_count(artifact.path)
+        counted = (artifact.details or {}).get("integer_operators")  # to count is to compile the graph
+        return integer_product_count(artifact.path) if counted is None else int(counted)
     return integer_operator_count(model_file(artifact.path)) if artifact.format == "onnx" else None
 
 

@@ -35,6 +35,7 @@ from hfcompress.errors import ModelError, ProviderError
 from hfcompress.extras import require
 from hfcompress.onnx_graph.file import model_file
 from hfcompress.openvino_ir.file import ir_file
+from hfcompress.openvino_ir.layers import is_quantized
 from hfcompress.openvino_ir.library import import_openvino
 from hfcompress.runtimes.base import check_inputs
 from hfcompress.runtimes.lengths import MASK, most_positions, padded, rounded
@@ -192,13 +193,17 @@ def graph_file(path: Path) -> Path:
 
 def integer_product_count(path: Path) -> int:
     """How many operators multiply integers on this CPU, once OpenVINO has optimized the graph."""
+    if path.is_dir() and any(path.glob("*.xml")) and not is_quantized(ir_file(path)):
+        return 0
     return sum(product.is_integer for product in OpenVinoRuntime(path, settings=Settings(threads=1)).products())
 
 
 def _layer_of(names: str) -> str:
     """The module, as torch names it, among the names of what an operator was fused from."""
     found = _PRODUCT_NAME.search(names)
-    parts = [] if found is None else found[1].split("/")
+    if found is None:
+        return ""
+    parts = found[1].split("/")
     # What is in a Sequential is named after it once more: `classifier/classifier.1` is `classifier.1`.
     kept = [part for part, inner in zip(parts, [*parts[1:], ""], strict=True) if not inner.startswith(f"{part}.")]
     return ".".join(kept)
