@@ -1,22 +1,21 @@
 """OpenVINO on a CPU (or another of its devices): ONNX and its own format.
 
 How it computes single rows of varying length, and what follows. Measured with the demo's student (3 layers of MiniLM,
-INT8 by NNCF), one thread, real sentences of 27 tokens on average, OpenVINO 2026.4 on Zen 4:
+INT8 by NNCF), sentences of 27 tokens on average, OpenVINO 2026.4 on two cores of a Zen 4:
 
-- The same length as in the call before: 0.95 ms, as ONNX Runtime INT8 (0.98). Another length that was there before:
-  1.22 ms. Each of about 100 operators infers its shape anew and looks up its kernel: a cost per call, which vanishes in
-  a batch. This is why OpenVINO matches in batches and loses on single sentences.
-- A length for the first time: 3.6 ms on top (13 ms with 6 layers), as kernels are compiled for it. They are kept, as
-  long as there are not more of them than `CPU_RUNTIME_CACHE_CAPACITY` (5,000 a kind of kernel); without that
-  cache every call pays 0.9 ms, with 6 layers 14.
-- So a row alone is padded to a multiple of 8 tokens: of 124 lengths 16 are left, the first pass over them takes 0.4 of
-  the time (3.2 ms a call in place of 7.9) and 0.12 of the memory (27 MB in place of 229), and later calls take 1.04 of
-  it. Batches are left as they come: there a compilation costs less than the padding.
-- No cure: pinning threads, flushing denormals, bf16, a larger cache, `convert_model` in place of `read_model`. A model
-  of static shapes for each of some lengths spares the cost per call (0.83 of the time at equal lengths), and takes
-  100 MB and half a second for each of them (6 layers): what is padded more to get by with few takes it back.
-
-Two calls side by side (`streams`) gain more than two threads for one: see `Settings`.
+- The same length as in the call before: 0.93 ms with one thread, as ONNX Runtime INT8 (0.96). Another length that was
+  there before: 1.15 ms. Each of about 100 operators infers its shape and looks up its kernel anew: a cost of the call,
+  not of the row, which vanishes in a batch. This is why OpenVINO matches in batches and loses on single sentences.
+- A length for the first time: 3.6 ms on top (13 ms with 6 layers), as kernels are compiled for it, and 1.8 MB of memory
+  that stay. The default cache kept the kernels of 128 lengths of 6 layers; without it every call took 1.7 times as long.
+- So lengths are rounded up to four significant binary digits (`lengths.rounded`), where the inputs have a mask that
+  says what is padding. The first 300 sentences then take 0.87 of the time, later ones 1.01 to 1.03 of it; all lengths
+  up to 128 take 60 MB in place of 227. Batches of 1,024 tokens: 0.99 at first, 1.03 later.
+- No cure: unpinned threads, flushed denormals, bf16, a larger cache, `convert_model` in place of `read_model`,
+  multiples of 4, 8, 16 or 32. A model of static shapes for each of some lengths spares the cost of the call (0.83 of
+  the time at equal lengths, 6 layers), and takes 100 MB and half a second for each of them.
+- What helps most: two calls side by side on one thread each (`streams`) answer 1.6 times as many single sentences as
+  one call after the other on two threads.
 """
 
 from __future__ import annotations
@@ -107,7 +106,7 @@ class OpenVinoRuntime:
         self._dtypes = {port.any_name: port.element_type.to_dtype() for port in self._model.inputs}
         self._outputs = [port.any_name for port in self._model.outputs]
         self._by_token = [_is_by_token(port) for port in self._model.outputs]
-        self._most = (most_positions(graph) or 0) if MASK in self._dtypes else 0
+        self._most = (most_positions(graph) or 0) if _has_mask(self._model) else 0
         self._idle: list[Any] = []
 
     @property
@@ -118,13 +117,13 @@ class OpenVinoRuntime:
     def predict(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every output of the graph; inputs are cast to the graph's types. See `Runtime.predict`.
 
-        A row alone is padded on the way, see this module; what comes back is of its own length.
+        Text is padded on the way, see this module; what comes back is of its own length.
         """
         check_inputs(batch, self._dtypes, self.name)
         inputs = {name: np.ascontiguousarray(batch[name], dtype=dtype) for name, dtype in self._dtypes.items()}
-        length = self._length(inputs)
-        if length is None:
+        if not self._most:
             return self._infer(inputs)
+        length = inputs[MASK].shape[1]
         outputs = self._infer(padded(inputs, rounded(length, self._most)))
         cut = zip(outputs.items(), self._by_token, strict=True)
         return {name: values[:, :length] if by_token else values for (name, values), by_token in cut}
@@ -149,12 +148,6 @@ class OpenVinoRuntime:
             # Else two processes beside each other would each pin their threads to the first cores.
             options["ENABLE_CPU_PINNING"] = False
         return options
-
-    def _length(self, inputs: Mapping[str, np.ndarray]) -> int | None:
-        """The tokens of a row alone that may be padded; None: the batch goes as it is."""
-        if not self._most or inputs[MASK].ndim != 2 or len(inputs[MASK]) != 1:
-            return None
-        return int(inputs[MASK].shape[1])
 
     def _infer(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         with self._request() as request:
@@ -260,6 +253,12 @@ def _reason(error: RuntimeError) -> str:
     lines = [line.strip() for line in str(error).splitlines()]
     said = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
     return " ".join(said or lines)[:500]
+
+
+def _has_mask(model: Any) -> bool:
+    """Whether rows of tokens may be padded: there is a mask of (rows, tokens), of any size."""
+    ports = (port for port in model.inputs if port.any_name == MASK)
+    return any(len(shape := port.get_partial_shape()) == 2 and shape[1].is_dynamic for port in ports)
 
 
 def _is_by_token(port: Any) -> bool:
