@@ -18,6 +18,7 @@ from hfcompress.hub.history import stories
 from hfcompress.hub.limits import classes_table, limitations
 from hfcompress.hub.metadata import front_matter, metadata, pipeline_tag
 from hfcompress.hub.snippets import snippets
+from hfcompress.recipe.graph import artifact_format
 from hfcompress.report.detail import host_lines
 from hfcompress.report.escape import escaped_line
 from hfcompress.report.figures import NOTHING
@@ -94,7 +95,16 @@ def _context(facts: CardFacts) -> dict[str, Any]:
         "beside": facts.beside,
         "version": results.hfcompress,
         "versions": _versions(facts),
+        "extras": ",".join(_extras(facts)),
     }
+
+
+def _extras(facts: CardFacts) -> tuple[str, ...]:
+    """The optional dependencies that the whole recipe needs."""
+    recipe = facts.recipe
+    targets = {getattr(stage.config, "target", None) for stage in recipe.stages.values()}
+    formats = {artifact_format(recipe, name) for name in recipe.stages}
+    return ("onnxruntime", "openvino") if "openvino" in targets | formats else ("onnxruntime",)
 
 
 def _figures(facts: CardFacts) -> dict[str, str]:

@@ -13,7 +13,7 @@ def default_choice(results: Results) -> tuple[str, ...]:
     models that nothing else is made from. In the order of the recipe; empty where no gate lets anything through.
     """
     allowed = [artifact for artifact in results.artifacts if artifact.path is not None and artifact.publishable]
-    exports = [artifact for artifact in allowed if artifact.format == "onnx"]
+    exports = [artifact for artifact in allowed if artifact.format != "torch"]
     if exports:
         wanted: set[str | None] = {artifact.name for artifact in exports}
         wanted |= {_torch_of(results, artifact) for artifact in exports}
@@ -27,6 +27,6 @@ def _torch_of(results: Results, artifact: ArtifactResult) -> str | None:
     """The PyTorch model that an export comes from; of one that was trained for INT8, what it was before."""
     known = {other.name: other for other in results.artifacts}
     found: ArtifactResult | None = artifact
-    while found is not None and (found.format == "onnx" or found.stage == _ON_THE_WAY):
+    while found is not None and (found.format != "torch" or found.stage == _ON_THE_WAY):
         found = known.get(found.parents[0]) if found.parents else None
     return None if found is None else found.name

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 
 from hfcompress.hub.card_facts import CardFacts
 from hfcompress.hub.local_paths import published_name
-from hfcompress.recipe.graph import inputs_of
+from hfcompress.recipe.graph import artifact_format, inputs_of
 from hfcompress.recipe.objectives import Part, SoftLoss
 from hfcompress.recipe.quantization import Calibration, SmoothQuantConfig
 from hfcompress.recipe.recipe import Recipe
@@ -66,9 +66,10 @@ def _story(facts: CardFacts, name: str) -> StageStory:
     details: Mapping[str, Any] = {} if manifest is None else manifest.details
     training: Mapping[str, Any] = getattr(stage.config, "training", {})
     source = facts.recipe.source_of(name)
+    done = "exported to OpenVINO" if artifact_format(facts.recipe, name) == "openvino" and stage.export else None
     return StageStory(
         name,
-        f"{source}, {_DONE[stage.verb]}",
+        f"{source}, {done or _DONE[stage.verb]}",
         tuple(_sentences(facts, name, stage.config, details)),
         tuple(
             (key, published_name(value) if isinstance(value, str) else str(value)) for key, value in training.items()
@@ -155,6 +156,8 @@ def _quantization(config: QuantizeConfig, details: Mapping[str, Any]) -> Iterato
     else:
         yield f"Static INT8: the ranges of activations {_calibration(config.calibration)}."
     yield from _scheme(config.per_channel, config.smooth, config.skip, details)
+    if "smooth_alpha" in details and config.smooth is None:
+        yield f"NNCF moved outliers of activations into weights first (SmoothQuant, alpha {details['smooth_alpha']})."
     if "integer_operators" in details:
         yield f"{details['integer_operators']} operators of the graph multiply integers."
     steps = (details.get("fallback") or {}).get("steps") or ()

@@ -49,7 +49,7 @@ def metadata(facts: CardFacts) -> dict[str, Any]:
     said: dict[str, Any] = {
         **_license(facts),
         "language": _one_or_all(_languages(facts)),
-        "library_name": "transformers" if facts.root else "onnx",
+        "library_name": "transformers" if facts.root else facts.main.manifest.format,
         "pipeline_tag": pipeline_tag(results.task),
         "base_model": _one_or_all(hub_ids(facts.bases)),
         "base_model_relation": _relation(facts) if hub_ids(facts.bases) else None,

@@ -1,7 +1,8 @@
 """Where each file of each artifact goes in a repository. Pure on manifests.
 
 The PyTorch model is the root, its exports are in `onnx/` under the names that Transformers.js and Optimum look for, and
-share the root's configuration and tokenizer. What cannot share, because it would say something else under the same
+in `openvino/` under those of optimum-intel and sentence-transformers; both share the root's configuration and
+tokenizer. What cannot share, because it would say something else under the same
 name, is a folder of its own under `artifacts/`, as in the run folder.
 """
 
@@ -14,12 +15,14 @@ from fnmatch import fnmatch
 from hfcompress.artifact import FileEntry, Manifest
 from hfcompress.models.folder import MODEL_FILES
 
+#: The graph and the constants of OpenVINO's format, which belong together by name.
+_IR = ("openvino_model.xml", "openvino_model.bin")
 #: What an artifact gives to a repository. Nothing else of its folder is published: no arguments of a training, no
 #: state of an optimizer, no code.
-PUBLISHED = (*MODEL_FILES, "*.jinja", "*.onnx", "*.onnx_data", "*.onnx.data")
+PUBLISHED = (*MODEL_FILES, "*.jinja", "*.onnx", "*.onnx_data", "*.onnx.data", *_IR)
 _NEVER = ("training_args*", "optimizer*", "scheduler*", "rng_state*", "trainer_state*")
 _ORT_CONFIG = "ort_config.json"
-_WEIGHTS = (".safetensors", ".onnx")
+_WEIGHTS = (".safetensors", ".onnx", ".xml")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ def place(artifacts: Sequence[Manifest], quantized: frozenset[str] = frozenset()
     """Find a place for each artifact, in the order given.
 
     Args:
-        artifacts: the first torch artifact becomes the root, the first INT8 one `onnx/model_quantized.onnx`.
+        artifacts: the first torch artifact becomes the root, the first INT8 one `onnx/model_quantized.onnx` or
+            `openvino/openvino_model_qint8_quantized.xml`.
         quantized: names of those whose graph multiplies integers.
     """
     first_torch = next((artifact for artifact in artifacts if artifact.format == "torch"), None)
@@ -90,6 +94,10 @@ def _candidates(
         yield _in_onnx(names, f"model{suffix}", "ort_config")
         if not any(_is_external(name) for name in names):  # which the graph names, so that it cannot be renamed
             yield _in_onnx(names, f"model_{artifact.name}{suffix}", f"ort_config_{artifact.name}")
+    if artifact.format == "openvino":
+        suffix = "_qint8_quantized" if quantized else ""
+        yield _in_openvino(names, f"openvino_model{suffix}")
+        yield _in_openvino(names, f"openvino_model_{artifact.name}{suffix}")
     yield {name: f"artifacts/{artifact.name}/{name}" for name in names}
 
 
@@ -103,6 +111,10 @@ def _in_onnx(names: Sequence[str], graph: str, ort_config: str) -> dict[str, str
         elif _is_external(name):
             paths[name] = f"onnx/{name}"
     return paths
+
+
+def _in_openvino(names: Sequence[str], graph: str) -> dict[str, str]:
+    return {name: f"openvino/{graph}.{name.rpartition('.')[2]}" if name in _IR else name for name in names}
 
 
 def _is_external(name: str) -> bool:

@@ -16,6 +16,8 @@ from hfcompress.hub.publication import PublishedArtifact, RepositoryManifest, is
 from hfcompress.intake.json_text import read_mapping
 from hfcompress.recipe.publish import repo_id_fault
 
+#: Format -> how the name of its graph ends.
+_GRAPHS = {"onnx": ".onnx", "openvino": ".xml"}
 _SCHEMA = "hfcompress.repository/"
 
 
@@ -41,9 +43,9 @@ class PublishedModel:
 
     @property
     def model(self) -> Path:
-        """The graph of an ONNX artifact; the folder of a PyTorch one."""
-        graphs = [name for name in self.said.files if name.endswith(".onnx")]
-        return self.root / graphs[0] if self.said.format == "onnx" and graphs else self.folder
+        """The graph of an artifact in ONNX or OpenVINO's format; the folder of a PyTorch one."""
+        graphs = [name for name in self.said.files if name.endswith(_GRAPHS.get(self.said.format, ()))]
+        return self.root / graphs[0] if graphs else self.folder
 
 
 def is_repo_id(text: str) -> bool:

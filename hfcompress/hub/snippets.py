@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hfcompress.hub.card_facts import CardFacts
 from hfcompress.hub.metadata import pipeline_tag
 from hfcompress.hub.places import Placed
+from hfcompress.recipe.verb import Format
 
 #: Task -> the end of the names of Transformers' and Optimum's classes.
 _HEADS = {
@@ -36,6 +37,7 @@ class Snippets:
         max_length: tokens after which text is cut.
         torch: the artifact that Transformers loads; None: no snippet.
         onnx: the artifact that Optimum loads; None: no snippet.
+        openvino: the artifact that OpenVINO loads; None: no snippet.
         main: the artifact that hfcompress loads first.
         others: what else it could load.
     """
@@ -49,6 +51,7 @@ class Snippets:
     max_length: int
     torch: Placed | None
     onnx: Placed | None
+    openvino: Placed | None
     main: str
     others: tuple[str, ...]
 
@@ -62,12 +65,16 @@ class Snippets:
         """The name of Optimum's graph."""
         return "" if self.onnx is None else self.onnx.model.rpartition("/")[2]
 
+    @property
+    def openvino_weights(self) -> str:
+        """The path of the constants of OpenVINO's graph."""
+        return "" if self.openvino is None else f"{self.openvino.model.rpartition('.')[0]}.bin"
+
 
 def snippets(facts: CardFacts) -> Snippets:
     """What the card of a run can show."""
     task, main = facts.results.task, facts.main
     root = facts.root
-    graphs = [artifact for artifact in facts.placed if artifact.manifest.format == "onnx"]
     return Snippets(
         repo=facts.repo_id or _SOMEWHERE.format(name=facts.results.recipe),
         task=task,
@@ -78,7 +85,18 @@ def snippets(facts: CardFacts) -> Snippets:
         max_length=facts.recipe.data.max_length,
         # The weights of a model that qat trained are to be rounded, which Transformers alone does not do.
         torch=None if root is None or root.folder or _FAKE_QUANT in root.files else root,
-        onnx=next((graph for graph in graphs if graph.quantized), graphs[0] if graphs else None),
+        onnx=_best(facts, "onnx"),
+        openvino=_best(facts, "openvino"),
         main=main.name,
         others=tuple(artifact.name for artifact in facts.placed if artifact is not main),
     )
+
+
+def _best(facts: CardFacts, format: Format) -> Placed | None:
+    """The first INT8 artifact of a format, else its first one; for ONNX that is one which ONNX Runtime runs."""
+    made = [artifact for artifact in facts.placed if artifact.manifest.format == format]
+    if format == "onnx":
+        made = [
+            graph for graph in made if not str(graph.manifest.details.get("runtime")).startswith("openvino")
+        ] or made
+    return next((artifact for artifact in made if artifact.quantized), made[0] if made else None)

@@ -19,6 +19,7 @@ from hfcompress.hub.publication import PublishedArtifact, RepositoryManifest, is
 from hfcompress.hub.published import read_repository_manifest
 from hfcompress.hub.sign import SIGNATURE, signature_fault
 from hfcompress.intake.graph import check_graph
+from hfcompress.intake.ir import check_ir
 from hfcompress.intake.json_text import read_mapping
 from hfcompress.intake.pickles import holds_pickle, is_pickle_name, read_head
 from hfcompress.intake.weights import check_safetensors
@@ -31,7 +32,7 @@ _LEFT_BESIDE = frozenset({".cache", ".git", ".gitattributes", ".gitignore", ".gi
 #: Files that loaders of models, tokenizers and processors look for.
 _TAKEN_SUFFIXES = frozenset(
     {".safetensors", ".onnx", ".onnx_data", ".data", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack", ".gguf"}
-    | {".py", ".so", ".json", ".jinja", ".model", ".tiktoken"}
+    | {".xml", ".py", ".so", ".json", ".jinja", ".model", ".tiktoken"}
 )
 _TAKEN_NAMES = frozenset({"vocab.txt", "merges.txt"})
 
@@ -231,6 +232,8 @@ def _unsafe(path: Path, name: str) -> Iterator[str]:
                 check_safetensors(path)
             case ".onnx":
                 check_graph(path)
+            case ".xml":
+                check_ir(path)
         if is_pickle_name(name) or holds_pickle(read_head(path)):
             yield f"{name} is a pickle, which runs code when it is loaded"
     except UnsafeError as error:

@@ -48,7 +48,7 @@ def measure(
     """Measure model folders side by side, in the way a recipe measures its artifacts; the first one is the baseline.
 
     Args:
-        models: torch or ONNX folders of one task.
+        models: torch, ONNX or OpenVINO folders of one task.
         data: rows for metrics and throughput. Without it there are no metrics, and the stream is made up: rows of
             random tokens whose lengths are drawn evenly between the smallest and the largest of `benchmark.sequence`.
         split: the role of the split in `data` that is read.
@@ -99,7 +99,7 @@ def _named(folders: Sequence[Path]) -> dict[str, Artifact]:
         raise InputError("nothing to measure; give one or more model folders")
     for folder in folders:
         if not folder.is_dir():
-            raise InputError(f"{folder} is no folder; give the folder of a torch or ONNX model")
+            raise InputError(f"{folder} is no folder; give the folder of a torch, ONNX or OpenVINO model")
     names = [folder.resolve().name for folder in folders]
     unique = len(set(names)) == len(names)
     labelled = zip(names if unique else map(str, folders), folders, strict=True)

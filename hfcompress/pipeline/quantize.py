@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from hfcompress.artifact import Artifact, model_bytes
 from hfcompress.errors import InputError, ModelError
 from hfcompress.export.api import export_onnx
+from hfcompress.extras import is_installed
 from hfcompress.host import describe_host
 from hfcompress.models.folder import read_config, task_of
 from hfcompress.pipeline.predictions import predict_split
@@ -17,11 +18,12 @@ from hfcompress.pipeline.score import score
 from hfcompress.progress import SILENT, Progress
 from hfcompress.quantize.api import quantize_folder
 from hfcompress.quantize.rows import unlabelled_batches
-from hfcompress.quantize.targets import Scheme, scheme_for
+from hfcompress.quantize.targets import SCHEMES, Scheme, scheme_for
 from hfcompress.recipe.data import DataConfig, Split
 from hfcompress.recipe.stages import QuantizeConfig
 from hfcompress.runtimes.load import format_of
-from hfcompress.runtimes.onnxruntime import OnnxRuntime
+from hfcompress.runtimes.open import runtime_for
+from hfcompress.runtimes.settings import Settings
 from hfcompress.tasks import get_task
 from hfcompress.tasks.agreement import agreement
 from hfcompress.tasks.base import Task
@@ -72,7 +74,7 @@ def quantize_model(
     """Write INT8 of a torch or ONNX folder, and compare it with what it was made from.
 
     Args:
-        model: the folder; torch is exported first.
+        model: the folder; torch is exported to ONNX first, and what is in OpenVINO's format is quantized by NNCF.
         out: the folder to write; replaced as a whole.
         config: static where it has a calibration; its `fallback` is for recipes.
         data: its `train` split is calibrated on, its `validation` split compared on.
@@ -83,14 +85,15 @@ def quantize_model(
         StageError: the export answers otherwise, or there is nothing to quantize; nothing is written.
     """
     if not model.is_dir():
-        raise InputError(f"{model} is no folder; give the folder of a torch or ONNX model")
-    scheme = scheme_for(config.target, describe_host().flags)
+        raise InputError(f"{model} is no folder; give the folder of a torch, ONNX or OpenVINO model")
+    format_ = format_of(model)
+    scheme = SCHEMES["openvino"] if format_ == "openvino" else scheme_for(config.target, describe_host().flags)
     compared = None  # its rows are read before the long work, so that what is wrong with them is said before it
-    if data is not None and "validation" in data.splits and scheme.provider == Scheme.provider:
-        compared = _Compared(data, _task_of(model), model)
+    if data is not None and "validation" in data.splits and _runs_here(scheme):
+        compared = _Compared(data, _task_of(model), model, scheme.runtime)
     with TemporaryDirectory() as folder:
         source = model
-        if format_of(model) == "torch":
+        if format_ == "torch":
             source = Path(folder) / "onnx"
             progress.say(f"exporting {model.name}")
             export_onnx(model, source)
@@ -98,6 +101,10 @@ def quantize_model(
         count = quantize_folder(source, out, config, data)
         comparison = None if compared is None else compared.compare(source, out, progress)
         return Quantized(scheme.target, count, (model_bytes(source) / 1e6, model_bytes(out) / 1e6), comparison)
+
+
+def _runs_here(scheme: Scheme) -> bool:
+    return scheme.provider == Scheme.provider or (scheme.target == "openvino" and is_installed("openvino"))
 
 
 def _task_of(model: Path) -> Task:
@@ -110,8 +117,9 @@ def _task_of(model: Path) -> Task:
 class _Compared:
     """The rows that INT8 is compared with floating point on."""
 
-    def __init__(self, config: DataConfig, task: Task, model: Path) -> None:
+    def __init__(self, config: DataConfig, task: Task, model: Path, runtime: str | None) -> None:
         self.config, self.task = config, task
+        self.runtime = runtime
         self.known: Data | None = None
         if has_labels(config, "validation", task.name):
             rows = config.model_copy(update={"splits": {"validation": config.splits["validation"]}})
@@ -123,14 +131,15 @@ class _Compared:
             return self._with_labels(self.known, source, out, progress)
         if self.task.name in _OF_SEVERAL_ROWS:
             return None
-        before, after = (_predictions(folder, self.config, "validation", self.task) for folder in (source, out))
+        before = _predictions(_artifact(source), self.config, "validation", self.task)
+        after = _predictions(_artifact(out, self.runtime), self.config, "validation", self.task)
         return Comparison(len(before), agreement(after, before), {})
 
     def _with_labels(self, known: Data, source: Path, out: Path, progress: Progress) -> Comparison:
         split: Split = "validation"
         answers = [
-            predict_split(Artifact(folder, "onnx"), split, known, progress, f"{title}: {split}")
-            for folder, title in ((source, "floating point"), (out, "INT8"))
+            predict_split(artifact, split, known, progress, f"{title}: {split}")
+            for artifact, title in ((_artifact(source), "floating point"), (_artifact(out, self.runtime), "INT8"))
         ]
         metric = self.task.metrics(known.labels)[0]
         values = [score(each, known, [metric], split, seed=0)[metric].value for each in answers]
@@ -138,8 +147,13 @@ class _Compared:
         return Comparison(len(columns[0]), agreement(columns[1], columns[0]), {metric: (values[0], values[1])})
 
 
-def _predictions(folder: Path, data: DataConfig, split: Split, task: Task) -> Column:
+def _artifact(folder: Path, runtime: str | None = None) -> Artifact:
+    return Artifact(folder, format_of(folder), {"runtime": runtime})
+
+
+def _predictions(artifact: Artifact, data: DataConfig, split: Split, task: Task) -> Column:
     """Predictions of rows whose labels are not read, in one order for every folder with the same processor."""
-    runtime, labels = OnnxRuntime(folder), task.labels_of_model(read_config(folder))
-    batches = unlabelled_batches(data, split, task, folder)
+    labels = task.labels_of_model(read_config(artifact.path))
+    runtime = runtime_for(artifact.path, artifact.format, task.name, Settings(artifact.runtime))
+    batches = unlabelled_batches(data, split, task, artifact.path)
     return concatenate([task.predictions(runtime.predict(batch), batch, labels)["prediction"] for batch in batches])

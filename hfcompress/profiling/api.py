@@ -79,6 +79,8 @@ def _checked(int8: Path, fp32: Path) -> Task:
     for folder in (int8, fp32):
         if not folder.is_dir():
             raise InputError(f"{folder} is no folder; give the folder of an ONNX model")
+        if format_of(folder) == "openvino":
+            raise InputError(f"{folder} is in OpenVINO's format, and what is explained is ONNX; give an `onnx` export")
         if format_of(folder) != "onnx":
             raise InputError(
                 f"{folder} is no ONNX model; export it first: `hfcompress.export_onnx`, or an `export` stage"

@@ -11,6 +11,7 @@ from hfcompress.artifact import check_replaceable, writing
 from hfcompress.errors import InputError, ModelError
 from hfcompress.host import describe_host
 from hfcompress.models.folder import read_config, task_of
+from hfcompress.quantize.nncf import check, write_int8
 from hfcompress.quantize.quantizer import quantizer_for
 from hfcompress.quantize.rows import unlabelled_batches
 from hfcompress.quantize.stage import counted
@@ -18,6 +19,7 @@ from hfcompress.quantize.targets import scheme_for
 from hfcompress.recipe.data import DataConfig
 from hfcompress.recipe.quantization import Calibration, Target
 from hfcompress.recipe.stages import QuantizeConfig
+from hfcompress.runtimes.load import format_of
 from hfcompress.tasks import get_task
 
 
@@ -57,8 +59,13 @@ def quantize_onnx(
 
 
 def quantize_folder(source: Path, out: Path, config: QuantizeConfig, data: DataConfig | None) -> int:
-    """See `quantize_onnx`; `config` may have `skip` too."""
+    """See `quantize_onnx`; `config` may have `skip` too, and the source be in OpenVINO's format."""
     check_replaceable(out, source)
+    if format_of(source) == "openvino":
+        check(config)
+        with writing(out) as temporary:
+            made = write_int8(config, source, temporary, _rows(source, config, data))
+            return int(made["integer_operators"])
     scheme = scheme_for(config.target, describe_host().flags)
     with writing(out) as temporary:
         write = quantizer_for(config, source, scheme, lambda: _rows(source, config, data))

@@ -6,8 +6,9 @@ INT8 by NNCF), sentences of 27 tokens on average, OpenVINO 2026.4 on two cores o
 - The same length as in the call before: 0.93 ms with one thread, as ONNX Runtime INT8 (0.96). Another length that was
   there before: 1.15 ms. Each of about 100 operators infers its shape and looks up its kernel anew: a cost of the call,
   not of the row, which vanishes in a batch. This is why OpenVINO matches in batches and loses on single sentences.
-- A length for the first time: 3.6 ms on top (13 ms with 6 layers), as kernels are compiled for it, and 1.8 MB of memory
-  that stay. The default cache kept the kernels of 128 lengths of 6 layers; without it every call took 1.7 times as long.
+- A length for the first time: 3.6 ms on top (13 ms with 6 layers), as kernels are compiled for it, and 1.8 MB that stay
+  in memory. The default cache kept the kernels of 128 lengths of 6 layers; without it every call took 1.7 times as
+  long.
 - So lengths are rounded up to four significant binary digits (`lengths.rounded`), where the inputs have a mask that
   says what is padding. The first 300 sentences then take 0.87 of the time, later ones 1.01 to 1.03 of it; all lengths
   up to 128 take 60 MB in place of 227. Batches of 1,024 tokens: 0.99 at first, 1.03 later.
@@ -21,10 +22,8 @@ INT8 by NNCF), sentences of 27 tokens on average, OpenVINO 2026.4 on two cores o
 from __future__ import annotations
 
 import importlib.util
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ import numpy as np
 from hfcompress.errors import ModelError, ProviderError
 from hfcompress.extras import require
 from hfcompress.onnx_graph.file import model_file
+from hfcompress.openvino_ir.executed import Product, products_of
 from hfcompress.openvino_ir.file import ir_file
 from hfcompress.openvino_ir.layers import is_quantized
 from hfcompress.openvino_ir.library import import_openvino
@@ -47,31 +47,8 @@ _PRECISIONS: dict[Precision, tuple[str, str]] = {
     "bf16": ("bf16", "BF16"),
     "fp16": ("f16", "FP16"),
 }
-_PRODUCTS = frozenset({"FullyConnected", "MatMul", "Convolution", "GroupConvolution"})
-#: The name of a product's node: `/bert/pooler/dense/Gemm/WithoutBiases` is of `bert/pooler/dense`.
-_PRODUCT_NAME = re.compile(r"/([^,]+)/(?:MatMul|Gemm|Conv)(?:_\d+)?(?=[/,]|$)")
 #: In a graph that ONNX Runtime's dynamic quantization made; OpenVINO multiplies it in floating point.
 _DYNAMIC = b"DynamicQuantizeLinear"
-
-
-@dataclass(frozen=True)
-class Product:
-    """An operator that multiplies.
-
-    Attributes:
-        kind: OpenVINO's name of it.
-        precision: of what it multiplies: `u8`, `i8`, `f32`, ...
-        layer: the module whose weight it is, as torch names it; empty where none is known.
-    """
-
-    kind: str
-    precision: str
-    layer: str
-
-    @property
-    def is_integer(self) -> bool:
-        """Whether it multiplies integers."""
-        return self.precision in ("u8", "i8")
 
 
 class OpenVinoRuntime:
@@ -130,12 +107,7 @@ class OpenVinoRuntime:
 
     def products(self) -> list[Product]:
         """Every operator that multiplies, in the graph as it runs, after OpenVINO's own optimizations."""
-        nodes = (node.get_rt_info() for node in self._model.get_runtime_model().get_ordered_ops())
-        said = (
-            tuple(info[key].astype(str) for key in ("layerType", "runtimePrecision", "originalLayersNames"))
-            for info in nodes
-        )
-        return [Product(kind, precision, _layer_of(names)) for kind, precision, names in said if kind in _PRODUCTS]
+        return products_of(self._model)
 
     def _options(self, core: Any, device: str, settings: Settings) -> dict[str, Any]:
         options: dict[str, Any] = {
@@ -189,17 +161,6 @@ def integer_product_count(path: Path) -> int:
     if path.is_dir() and any(path.glob("*.xml")) and not is_quantized(ir_file(path)):
         return 0
     return sum(product.is_integer for product in OpenVinoRuntime(path, settings=Settings(threads=1)).products())
-
-
-def _layer_of(names: str) -> str:
-    """The module, as torch names it, among the names of what an operator was fused from."""
-    found = _PRODUCT_NAME.search(names)
-    if found is None:
-        return ""
-    parts = found[1].split("/")
-    # What is in a Sequential is named after it once more: `classifier/classifier.1` is `classifier.1`.
-    kept = [part for part, inner in zip(parts, [*parts[1:], ""], strict=True) if not inner.startswith(f"{part}.")]
-    return ".".join(kept)
 
 
 def _mentions(graph: Path, word: bytes) -> bool:

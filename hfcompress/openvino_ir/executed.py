@@ -1,0 +1,52 @@
+"""What became of a graph once OpenVINO has compiled it: which products multiply integers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_PRODUCTS = frozenset({"FullyConnected", "MatMul", "Convolution", "GroupConvolution"})
+#: The name of a product's node: `/bert/pooler/dense/Gemm/WithoutBiases` is of `bert/pooler/dense`.
+_PRODUCT_NAME = re.compile(r"/([^,]+)/(?:MatMul|Gemm|Conv)(?:_\d+)?(?=[/,]|$)")
+
+
+@dataclass(frozen=True)
+class Product:
+    """An operator that multiplies.
+
+    Attributes:
+        kind: OpenVINO's name of it.
+        precision: of what it multiplies: `u8`, `i8`, `f32`, ...
+        layer: the module whose weight it is, as torch names it; empty where none is known.
+    """
+
+    kind: str
+    precision: str
+    layer: str
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether it multiplies integers."""
+        return self.precision in ("u8", "i8")
+
+
+def products_of(compiled: Any) -> list[Product]:
+    """Every operator that multiplies, in an `openvino.CompiledModel` as it runs."""
+    nodes = (node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops())
+    said = (
+        tuple(info[key].astype(str) for key in ("layerType", "runtimePrecision", "originalLayersNames"))
+        for info in nodes
+    )
+    return [Product(kind, precision, _layer_of(names)) for kind, precision, names in said if kind in _PRODUCTS]
+
+
+def _layer_of(names: str) -> str:
+    """The module, as torch names it, among the names of what an operator was fused from."""
+    found = _PRODUCT_NAME.search(names)
+    if found is None:
+        return ""
+    parts = found[1].split("/")
+    # What is in a Sequential is named after it once more: `classifier/classifier.1` is `classifier.1`.
+    kept = [part for part, inner in zip(parts, [*parts[1:], ""], strict=True) if not inner.startswith(f"{part}.")]
+    return ".".join(kept)
