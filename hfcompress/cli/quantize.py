@@ -23,9 +23,7 @@ _CHECKED = {"limit": {"validation": 1000}}
 
 
 def quantize(
-    model: Annotated[
-        Path, typer.Argument(help="A model folder: ONNX, OpenVINO, or torch, which is exported to ONNX first.")
-    ],
+    model: Annotated[Path, typer.Argument(help="A model folder: ONNX, OpenVINO, or torch, which is exported first.")],
     out: Annotated[Path, typer.Option(help="The folder to write; replaced as a whole.")],
     data: Annotated[str | None, typer.Option(help="Rows to calibrate on, as `data.path`: static INT8.")] = None,
     split: Annotated[str, typer.Option(help="The split to calibrate on.")] = "train",

@@ -93,10 +93,10 @@ def snippets(facts: CardFacts) -> Snippets:
 
 
 def _best(facts: CardFacts, format: Format) -> Placed | None:
-    """The first INT8 artifact of a format, else its first one; for ONNX that is one which ONNX Runtime runs."""
-    made = [artifact for artifact in facts.placed if artifact.manifest.format == format]
-    if format == "onnx":
-        made = [
-            graph for graph in made if not str(graph.manifest.details.get("runtime")).startswith("openvino")
-        ] or made
-    return next((artifact for artifact in made if artifact.quantized), made[0] if made else None)
+    """Of a format the first artifact that its own runtime runs, INT8 before floating point."""
+
+    def rank(artifact: Placed) -> tuple[bool, bool]:
+        runtime = str(artifact.manifest.details.get("runtime"))
+        return format == "onnx" and runtime.startswith("openvino"), not artifact.quantized
+
+    return min((artifact for artifact in facts.placed if artifact.manifest.format == format), key=rank, default=None)

@@ -9,7 +9,7 @@ from typing import Any
 from hfcompress.errors import StageError
 from hfcompress.onnx_graph.file import model_file
 from hfcompress.openvino_ir.file import MODEL
-from hfcompress.openvino_ir.library import import_openvino
+from hfcompress.openvino_ir.library import import_openvino, reason
 
 
 def convert_onnx(graph: Path, out: Path) -> Path:
@@ -21,7 +21,7 @@ def convert_onnx(graph: Path, out: Path) -> Path:
     try:
         return save(import_openvino().Core().read_model(model_file(graph)), out)
     except RuntimeError as error:
-        raise StageError(f"OpenVINO cannot convert {graph.name}: {error}") from error
+        raise StageError(f"OpenVINO cannot convert {graph.name}: {reason(error)}") from error
 
 
 def save(model: Any, out: Path) -> Path:

@@ -49,7 +49,10 @@ def read_layers(path: Path) -> list[Layer]:
 
 
 def parameter_count(path: Path) -> int:
-    """Elements of all weights of rank 1 and more; scales, zero points and ranges of quantizers are left out."""
+    """Elements of all weights of rank 1 and more; scales, zero points and ranges of quantizers are left out.
+
+    Weights that are equal in every bit are one constant, and count once.
+    """
     return sum(layer.elements for layer in read_layers(path) if _is_parameter(layer))
 
 

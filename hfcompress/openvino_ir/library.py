@@ -57,6 +57,15 @@ def sending_nothing() -> Iterator[None]:
         sender.consent = before
 
 
+def reason(error: RuntimeError) -> str:
+    """What OpenVINO says in an error, without the places in its own source."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [
+        line for line in lines if line and not line.startswith(("Exception from", "Check '", "FrontEnd API failed"))
+    ]
+    return " ".join(said or lines)[:500]
+
+
 def _import(name: str) -> Any:
     if name in sys.modules:
         return sys.modules[name]

@@ -35,7 +35,7 @@ from hfcompress.onnx_graph.file import model_file
 from hfcompress.openvino_ir.executed import Product, products_of
 from hfcompress.openvino_ir.file import ir_file
 from hfcompress.openvino_ir.layers import is_quantized
-from hfcompress.openvino_ir.library import import_openvino
+from hfcompress.openvino_ir.library import import_openvino, reason
 from hfcompress.runtimes.base import check_inputs
 from hfcompress.runtimes.lengths import MASK, most_positions, padded, rounded
 from hfcompress.runtimes.settings import Precision, Settings
@@ -202,18 +202,11 @@ def _compile(core: Any, graph: Path, device: str, options: Mapping[str, Any]) ->
     try:
         model = core.compile_model(core.read_model(graph), device, options)
     except RuntimeError as error:
-        raise ModelError(f"OpenVINO cannot load {graph}: {_reason(error)}") from error
+        raise ModelError(f"OpenVINO cannot load {graph}: {reason(error)}") from error
     used = model.get_property("EXECUTION_DEVICES")
     if used != [device]:
         raise ProviderError(f"OpenVINO uses {', '.join(used)} and not {device} for {graph}; ask for `openvino:{CPU}`")
     return model
-
-
-def _reason(error: RuntimeError) -> str:
-    """What OpenVINO says, without the places in its own source."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    said = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
-    return " ".join(said or lines)[:500]
 
 
 def _has_mask(model: Any) -> bool:
