@@ -72,15 +72,17 @@ def check_layers(graph: Path, structure: Structure) -> dict[str, str]:
 
 
 def check_executed(runtime: OpenVinoRuntime, structure: Structure) -> dict[str, str]:
-    """Layer -> the operator of OpenVINO that multiplies its integers. Tables, which nothing multiplies, are left out.
+    """Layer, or what else is a product -> the operator of OpenVINO that multiplies its integers.
+
+    Tables are left out, since nothing multiplies them.
 
     Raises:
         StageError: names those that compute in floating point.
     """
     placed, left = dict[str, str](), list[str]()
     for product in runtime.products():
-        if product.layer in structure.layers and product.is_integer:
-            placed[product.layer] = product.kind
+        if product.is_integer:
+            placed[product.layer if product.layer in structure.layers else product.names] = product.kind
         elif product.layer in structure.layers:
             left.append(f"{product.layer} ({product.kind})")
     if left or not placed:

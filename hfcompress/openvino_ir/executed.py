@@ -18,12 +18,23 @@ class Product:
     Attributes:
         kind: OpenVINO's name of it.
         precision: of what it multiplies: `u8`, `i8`, `f32`, ...
-        layer: the module whose weight it is, as torch names it; empty where none is known.
+        names: of what it was fused from, joined by commas.
     """
 
     kind: str
     precision: str
-    layer: str
+    names: str
+
+    @property
+    def layer(self) -> str:
+        """The module whose weight it is, as torch names it; its own names where they tell of none."""
+        found = _PRODUCT_NAME.search(self.names)
+        if found is None:
+            return self.names
+        parts = found[1].split("/")
+        # What is in a Sequential is named after it once more: `classifier/classifier.1` is `classifier.1`.
+        kept = [part for part, inner in zip(parts, [*parts[1:], ""], strict=True) if not inner.startswith(f"{part}.")]
+        return ".".join(kept)
 
     @property
     def is_integer(self) -> bool:
@@ -38,15 +49,4 @@ def products_of(compiled: Any) -> list[Product]:
         tuple(info[key].astype(str) for key in ("layerType", "runtimePrecision", "originalLayersNames"))
         for info in nodes
     )
-    return [Product(kind, precision, _layer_of(names)) for kind, precision, names in said if kind in _PRODUCTS]
-
-
-def _layer_of(names: str) -> str:
-    """The module, as torch names it, among the names of what an operator was fused from."""
-    found = _PRODUCT_NAME.search(names)
-    if found is None:
-        return ""
-    parts = found[1].split("/")
-    # What is in a Sequential is named after it once more: `classifier/classifier.1` is `classifier.1`.
-    kept = [part for part, inner in zip(parts, [*parts[1:], ""], strict=True) if not inner.startswith(f"{part}.")]
-    return ".".join(kept)
+    return [Product(kind, precision, names) for kind, precision, names in said if kind in _PRODUCTS]

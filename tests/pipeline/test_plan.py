@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from hfcompress.errors import InputError
+from hfcompress.errors import ExtraError, InputError
+from hfcompress.extras import EXTRAS
 from hfcompress.pipeline.build import Made, Options, build, key_of, outside
 from hfcompress.pipeline.dry_run import plan_recipe
 from hfcompress.pipeline.folder import RunFolder
@@ -286,10 +287,6 @@ def test_a_teacher_with_another_vocabulary_may_read_rows_in_its_own_way_into_a_c
     [
         ({"target": "tensorrt"}, r"stages\.int8: target tensorrt takes static INT8 alone, .*add `calibration: {}`"),
         ({"target": "tensorrt", "calibration": {}}, r"stages\.int8: target tensorrt runs on TensorrtExecutionProvider"),
-        (
-            {"target": "openvino", "calibration": {}},
-            r"OpenVINOExecutionProvider, which this build of .* lacks",
-        ),
     ],
 )
 def test_a_target_that_cannot_be_measured_here_is_refused_before_any_work(
@@ -299,4 +296,23 @@ def test_a_target_that_cannot_be_measured_here_is_refused_before_any_work(
     made = tiny.text_recipe(encoder, reviews)
     made["stages"]["int8"] = {"quantize": quantize}
     with pytest.raises(InputError, match=message):
+        make_plan(parse_recipe(made))
+
+
+@pytest.mark.export
+@pytest.mark.parametrize(
+    "stages, needs",
+    [
+        ({"int8": {"quantize": {"target": "openvino", "calibration": {}}}}, "the target openvino"),
+        ({"aware": {"from": "teacher", "qat": {"target": "openvino"}}}, "the target openvino"),
+        ({"ir": {"from": "teacher", "export": {"format": "openvino"}}}, r"the stage `ir` \(export\)"),
+    ],
+)
+def test_openvino_is_asked_for_before_any_work(
+    encoder: Path, reviews: Path, stages: dict[str, Any], needs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EXTRAS, "openvino", ("no_such_module",))
+    made = tiny.text_recipe(encoder, reviews)
+    made["stages"] |= stages
+    with pytest.raises(ExtraError, match=rf"{needs} needs no_such_module.*pip install 'hfcompress\[openvino\]'"):
         make_plan(parse_recipe(made))

@@ -82,7 +82,7 @@ QAT: dict[str, Any] = {"qat": {}}
         ),
         (
             {"int8": QUANTIZE},
-            ["stages.int8: takes onnx, but `source` gives torch; put an `export` stage between them"],
+            ["stages.int8: takes onnx or openvino, but `source` gives torch; put an `export` stage between them"],
         ),
         (
             {"teacher": TRAIN, "onnx": EXPORT, "student": {"distill": {"teacher": "teacher"}}},

@@ -34,7 +34,7 @@ def test_the_designs_example_of_an_error(example: dict[str, Any]) -> None:
         "recipes/x.yaml is not a valid recipe:\n"
         "  name: should be lower-case words joined by '-', got 'Bad Name'\n"
         "  stages.student.distill.temprature: unknown key; did you mean `temperature`?\n"
-        "  stages.int8: takes onnx, but `student` gives torch; put an `export` stage between them"
+        "  stages.int8: takes onnx or openvino, but `student` gives torch; put an `export` stage between them"
     )
 
 

@@ -190,13 +190,13 @@ def test_what_openvino_cannot_read_is_a_clear_error(graph: Path, tmp_path: Path)
 
 
 def test_dynamic_int8_of_onnx_runtime_is_refused(saturating: dict[str, Path]) -> None:
-    with pytest.raises(ModelError, match="is dynamic INT8 for ONNX Runtime.*run it in `onnxruntime`"):
+    with pytest.raises(ModelError, match=r"is dynamic INT8 for ONNX Runtime.*run it in `onnxruntime`"):
         OpenVinoRuntime(saturating["int8"])
 
 
 def test_a_folder_in_its_own_format_runs_in_openvino_alone(bert: Path, tmp_path: Path) -> None:
     convert_onnx(bert / "model.onnx", tmp_path)
-    with pytest.raises(InputError, match="`onnxruntime` cannot run .* which is openvino; use `openvino`"):
+    with pytest.raises(InputError, match=r"`onnxruntime` cannot run .* which is openvino; use `openvino`"):
         runtime_for(tmp_path, "openvino", "text-classification", Settings("onnxruntime"))
     assert runtime_for(tmp_path, "openvino", "text-classification").name == "openvino:CPU"
     assert integer_product_count(tmp_path) == 0

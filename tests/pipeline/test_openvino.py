@@ -1,0 +1,263 @@
+"""A recipe that serves in OpenVINO in every way there is: exported, quantized by NNCF, by our Q/DQ, and trained for it.
+
+Everything that imports NNCF is in this file: that takes two seconds in each process that runs tests.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from transformers import AutoTokenizer
+
+from hfcompress.artifact import read_manifest
+from hfcompress.errors import InputError, StageError
+from hfcompress.hub.layout import RunFacts, layout
+from hfcompress.hub.scan import scan
+from hfcompress.hub.verify import verify
+from hfcompress.openvino_ir.file import MODEL, ir_file
+from hfcompress.openvino_ir.layers import is_quantized, parameter_count
+from hfcompress.pipeline.quantize import quantize_model
+from hfcompress.pipeline.run import run_recipe
+from hfcompress.quantize.nncf import is_transformer, write_int8
+from hfcompress.recipe import parse_recipe
+from hfcompress.recipe.data import DataConfig
+from hfcompress.recipe.stages import QuantizeConfig
+from hfcompress.results import Results
+from hfcompress.runtimes.load import load
+from hfcompress.runtimes.openvino import OpenVinoRuntime
+from hfcompress.runtimes.settings import Settings
+from tests import int8_graphs, tiny
+from tests.hub.published import write_publication
+
+pytestmark = [pytest.mark.export, pytest.mark.openvino]
+
+CALIBRATION = {"samples": 32}
+#: Query, key, value, attention output and two of the feed-forward network in each of two layers, and the head's two.
+PRODUCTS = 14
+
+
+def recipe(model: Path, data: Path) -> dict[str, Any]:
+    raw = tiny.text_recipe(model, data)
+    training = raw["stages"]["teacher"]["finetune"]["training"]
+    made = {"calibration": CALIBRATION, "allow_slower": True}
+    raw["stages"] = {
+        "teacher": raw["stages"]["teacher"],
+        "openvino": {"export": {"format": "openvino"}},
+        "openvino-int8": {"quantize": made},
+        "onnx": {"from": "teacher", "export": {}},
+        "static": {"quantize": {**made, "target": "openvino"}},
+        "aware": {
+            "from": "teacher",
+            "qat": {"target": "openvino", "allow_slower": True, "training": {**training, "learning_rate": 1e-3}},
+        },
+        "aware-openvino": {"export": {"format": "openvino"}},
+    }
+    return raw
+
+
+@pytest.fixture(scope="module")
+def folder(many_reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("openvino")
+    run_recipe(parse_recipe(recipe(tiny.save_bert(root / "model", layers=2), many_reviews)), out=root / "run")
+    return root / "run"
+
+
+@pytest.fixture(scope="module")
+def results(folder: Path) -> Results:
+    return RunFacts.read(folder).results
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0}, raising=False)
+
+
+def logits(folder: Path, name: str) -> np.ndarray:
+    return np.array(pq.read_table(folder / "predictions" / f"{name}-test.parquet")["logits"].to_pylist())
+
+
+def test_each_artifact_runs_in_what_it_was_made_for(results: Results) -> None:
+    assert {artifact.name: (artifact.format, artifact.runtime) for artifact in results.artifacts} == {
+        "teacher": ("torch", "torch"),
+        "openvino": ("openvino", "openvino:CPU"),
+        "openvino-int8": ("openvino", "openvino:CPU"),
+        "onnx": ("onnx", "onnxruntime:CPUExecutionProvider"),
+        "static": ("onnx", "openvino:CPU"),
+        "aware": ("torch", "torch"),
+        "aware-openvino": ("openvino", "openvino:CPU"),
+    }
+    assert results.passed
+
+
+def test_every_product_is_integer_where_it_should_be_and_parameters_stay(results: Results) -> None:
+    found = {artifact.name: artifact.integer_operators for artifact in results.artifacts}
+    assert found == {
+        "teacher": None,
+        "openvino": 0,
+        "openvino-int8": PRODUCTS,
+        "onnx": 0,
+        "static": PRODUCTS,
+        "aware": None,
+        "aware-openvino": PRODUCTS,
+    }
+    parameters = {artifact.parameters for artifact in results.artifacts if artifact.format != "torch"}
+    assert len(parameters) == 1
+    sizes = {artifact.name: artifact.size_mb for artifact in results.artifacts}
+    assert sizes["openvino"] == pytest.approx(sizes["onnx"], rel=0.5)
+
+
+def test_answers_are_those_of_pytorch_and_int8_decides_alike(folder: Path) -> None:
+    teacher = logits(folder, "teacher")
+    np.testing.assert_allclose(logits(folder, "openvino"), teacher, atol=1e-4)
+    for name in ("openvino-int8", "static"):
+        assert not np.allclose(logits(folder, name), teacher, atol=1e-4), "it is rounded"
+        assert np.mean(logits(folder, name).argmax(-1) == teacher.argmax(-1)) >= 0.9
+    # What was trained is what the graph answers, but for single steps of rounding.
+    assert np.abs(logits(folder, "aware-openvino") - logits(folder, "aware")).max() < 0.5 * teacher.std()
+
+
+def test_the_manifest_says_what_made_it(folder: Path) -> None:
+    made = {name: read_manifest(folder / "artifacts" / name) for name in ("openvino", "openvino-int8", "static")}
+    assert all(made.values())
+    assert set(made["openvino"].versions) >= {"optimum-onnx", "openvino"}  # type: ignore[union-attr]
+    assert set(made["openvino-int8"].versions) == {"openvino", "nncf"}  # type: ignore[union-attr]
+    details = made["openvino-int8"].details  # type: ignore[union-attr]
+    assert (details["target"], details["transformer"], details["smooth_alpha"]) == ("openvino", True, 0.95)
+    assert made["static"].details["runtime"] == "openvino:CPU"  # type: ignore[union-attr]
+
+
+def test_a_second_run_makes_nothing_again(folder: Path, many_reviews: Path) -> None:
+    model = folder.parent / "model"
+    before = {path: path.stat().st_mtime_ns for path in (folder / "artifacts").rglob("*.xml")}
+    run_recipe(parse_recipe(recipe(model, many_reviews)), out=folder)
+    assert {path: path.stat().st_mtime_ns for path in (folder / "artifacts").rglob("*.xml")} == before
+
+
+@pytest.fixture
+def repository(folder: Path, tmp_path: Path) -> Path:
+    """What a push would publish."""
+    names = ("teacher", "openvino", "openvino-int8", "static", "aware-openvino")
+    publication = layout(RunFacts.read(folder), names, "someone/made")
+    scan(publication)
+    write_publication(publication, tmp_path / "someone" / "made")
+    return tmp_path / "someone" / "made"
+
+
+def test_a_repository_holds_the_graphs_under_the_names_that_loaders_know(repository: Path, folder: Path) -> None:
+    found = {path.name for path in (repository / "openvino").iterdir()}
+    assert found == {
+        f"openvino_model{suffix}.{kind}"
+        for suffix in ("", "_qint8_quantized", "_aware-openvino_qint8_quantized")
+        for kind in ("xml", "bin")
+    }
+    assert not verify(repository).faults
+    texts = ["a good word1", "a bad word2 word3"]
+    for name in ("openvino", "openvino-int8", "static"):
+        ours = load(repository, "openvino", artifact=name, threads=1)
+        theirs = load(folder / "artifacts" / name, "openvino", threads=1)
+        batch = ours.preprocess(texts)
+        np.testing.assert_allclose(ours.predict(batch)["logits"], theirs.predict(batch)["logits"], atol=1e-5)
+
+
+def test_a_changed_graph_in_a_repository_is_found(repository: Path) -> None:
+    graph = repository / "openvino" / MODEL
+    graph.write_text(graph.read_text().replace("opset1", "extension", 1))
+    assert any("openvino_model.xml" in fault for fault in verify(repository).faults)
+
+
+def test_the_cards_program_gives_the_answers_that_were_measured(
+    repository: Path, folder: Path, many_reviews: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = (repository / "README.md").read_text()
+    assert "pip install 'hfcompress[onnxruntime,openvino]" in card
+    program = next(part for part in card.split("```python\n") if part.startswith("import openvino")).split("```")[0]
+    texts = ["a good word1 word2", "a bad word3"]
+    monkeypatch.chdir(repository.parents[1])
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repo, name: str(Path(repo) / name))
+    monkeypatch.setattr("builtins.print", lambda *_: None)
+    names: dict[str, Any] = {}
+    exec(compile(program.replace('["Write your own text here."]', repr(texts)), "card", "exec"), names)
+    tokenizer = AutoTokenizer.from_pretrained(folder / "artifacts" / "openvino-int8")
+    batch = dict(tokenizer(texts, padding=True, return_tensors="np"))
+    expected = OpenVinoRuntime(folder / "artifacts" / "openvino-int8", settings=Settings(threads=1)).predict(batch)
+    np.testing.assert_allclose(names["found"]["logits"], expected["logits"], atol=1e-5)
+
+
+@pytest.fixture
+def source(folder: Path) -> Path:
+    return folder / "artifacts" / "openvino"
+
+
+def calibrated(**changes: Any) -> QuantizeConfig:
+    return QuantizeConfig(**{"calibration": CALIBRATION, **changes})
+
+
+def test_skipped_layers_stay_in_floating_point(source: Path, tmp_path: Path) -> None:
+    config = calibrated(skip=["bert.encoder.layer.1.*", "classifier"])
+    details = write_int8(config, source, tmp_path, int8_graphs.text_batches(16, 8))
+    assert details["integer_operators"] == PRODUCTS - 7
+    left = {product.layer for product in OpenVinoRuntime(tmp_path).products() if not product.is_integer}
+    assert {name.partition(".layer.")[2].partition(".")[0] for name in left if "encoder" in name} == {"1"}
+
+
+def test_a_skip_that_fits_nothing_names_what_is_near(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"skip names 'bert\.encoder\.layer\.7\.\*', which fits no layer; there are"):
+        write_int8(calibrated(skip=["bert.encoder.layer.7.*"]), source, tmp_path, [])
+
+
+def test_no_padding_takes_part_in_calibration(source: Path, tmp_path: Path) -> None:
+    """Rows of one batch with much padding, and the same rows alone, give the same bytes."""
+    padded = int8_graphs.text_batches(8, 8)
+    longer = [{name: np.pad(values, ((0, 0), (0, 20))) for name, values in batch.items()} for batch in padded]
+    written = []
+    for name, batches in (("a", padded), ("b", longer)):
+        write_int8(calibrated(), source, tmp_path / name, batches)
+        written.append((tmp_path / name / "openvino_model.bin").read_bytes())
+    assert written[0] == written[1]
+
+
+def test_what_is_quantized_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="openvino-int8 is quantized already; give `from` the fp32 export"):
+        write_int8(calibrated(), folder / "artifacts" / "openvino-int8", tmp_path, [])
+
+
+def test_smoothing_is_as_strong_as_asked_for(source: Path, tmp_path: Path) -> None:
+    details = write_int8(calibrated(smooth=0.5), source, tmp_path, int8_graphs.text_batches(8, 8))
+    assert details["smooth_alpha"] == 0.5
+
+
+def test_the_command_line_quantizes_such_a_folder_and_compares(
+    source: Path, many_reviews: Path, tmp_path: Path
+) -> None:
+    data = DataConfig(path=str(many_reviews), splits={"train": "train", "validation": "validation"}, max_length=32)
+    made = quantize_model(source, tmp_path / "int8", calibrated(), data)
+    assert (made.target, made.integer_operators) == ("openvino", PRODUCTS)
+    assert made.comparison is not None
+    assert made.comparison.agreement > 0.9
+    assert is_quantized(ir_file(tmp_path / "int8"))
+    assert parameter_count(ir_file(tmp_path / "int8")) == parameter_count(ir_file(source))
+
+
+def test_the_command_line_refuses_what_nncf_cannot_do(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"quantize has no calibration, but INT8 of OpenVINO's format is static"):
+        quantize_model(source, tmp_path / "int8", QuantizeConfig())
+    assert not (tmp_path / "int8").exists()
+
+
+@pytest.mark.parametrize(
+    "config, found",
+    [
+        ({"model_type": "bert"}, True),
+        ({"model_type": "vit"}, True),
+        ({"model_type": "resnet"}, False),
+        ({"model_type": "convnext"}, False),
+        ({"model_type": "unheard-of", "num_attention_heads": 2}, True),
+        ({"model_type": "unheard-of"}, False),
+    ],
+)
+def test_the_preset_for_transformers_is_for_what_attends(config: dict[str, Any], found: bool) -> None:
+    assert is_transformer(config) is found
