@@ -7,3 +7,7 @@ for _name in ("text-classification", "image-classification", "token-classificati
     get_task(_name).model_class()  # type: ignore[arg-type]
 if is_installed("onnxruntime"):
     import onnxruntime  # noqa: F401
+if is_installed("openvino"):
+    from hfcompress.openvino_ir.library import import_openvino
+
+    import_openvino()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _PRODUCTS = frozenset({"FullyConnected", "MatMul", "Convolution", "GroupConvolution"})
-#: The name of a product's node: `/bert/pooler/dense/Gemm/WithoutBiases` is of `bert/pooler/dense`.
-_PRODUCT_NAME = re.compile(r"/([^,]+)/(?:MatMul|Gemm|Conv)(?:_\d+)?(?=[/,]|$)")
+#: The names of the nodes of a layer, the surest first: a product, `/bert/pooler/dense/Gemm/WithoutBiases`, or its bias.
+_NAMES = (r"/([^,]+)/(?:MatMul|Gemm|Conv)(?:_\d+)?(?=[/,]|$)", r"/([^,]+)/Add(?=[/,]|$)")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Product:
     @property
     def layer(self) -> str:
         """The module whose weight it is, as torch names it; its own names where they tell of none."""
-        found = _PRODUCT_NAME.search(self.names)
+        found = next(filter(None, (re.search(pattern, self.names) for pattern in _NAMES)), None)
         if found is None:
             return self.names
         parts = found[1].split("/")

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.export, pytest.mark.openvino]
 CONFIG = ExportConfig(format="openvino")
 
 
-@pytest.mark.parametrize("family", ["bert", "vit"])
+@pytest.mark.parametrize("family", ["bert", pytest.param("vit", marks=pytest.mark.slow)])
 def test_it_answers_as_pytorch_does_and_stands_on_its_own(
     model_of: Callable[[str], Path], family: str, reviews: Path, digits: Path, tmp_path: Path
 ) -> None:
@@ -66,7 +66,7 @@ def test_a_conversion_that_answers_otherwise_is_refused(
         export(CONFIG, Inputs(Artifact(classifier, "torch")), make_run(tmp_path, reviews))
 
 
-@pytest.mark.parametrize("format", ["onnx", "openvino"])
+@pytest.mark.parametrize("format", [pytest.param("onnx", marks=pytest.mark.slow), "openvino"])
 def test_what_was_trained_for_openvino_is_integer_in_it(format: Any, reviews: Path, tmp_path: Path) -> None:
     source = fake_quantized(tmp_path / "source", "bert")
     artifact = Artifact(source, "torch", {"target": "openvino", "provider": "openvino:CPU"})
@@ -89,6 +89,7 @@ def test_a_layer_that_is_not_integer_in_openvino_is_named(reviews: Path, tmp_pat
         check_executed(OpenVinoRuntime(made.path), structure)
 
 
+@pytest.mark.slow
 def test_layers_of_a_convolutional_network_are_found_by_their_names(digits: Path, tmp_path: Path) -> None:
     source = fake_quantized(tmp_path / "source", "resnet", task="image-classification")
     artifact = Artifact(source, "torch", {"provider": "openvino:CPU"})

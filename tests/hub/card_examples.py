@@ -13,7 +13,7 @@ from hfcompress.results import ClassResult, DataSource, Flips, Results, SourceMo
 from tests.report import examples
 
 TOKENIZER = {name: FileEntry(sha256=name, size=1) for name in ("config.json", "tokenizer.json")}
-WEIGHTS = {"torch": "model.safetensors", "onnx": "model.onnx"}
+WEIGHTS = {"torch": "model.safetensors", "onnx": "model.onnx", "openvino": "openvino_model.xml"}
 
 
 def manifest(name: str, stage: str, format: str = "torch", **changes: Any) -> Manifest:

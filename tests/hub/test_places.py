@@ -46,6 +46,24 @@ def test_the_second_int8_has_its_name_in_its_file() -> None:
     assert found["other"].files["ort_config.json"] == "onnx/ort_config_other.json"
 
 
+def test_exports_for_openvino_have_their_folder_and_the_weights_the_name_of_the_graph() -> None:
+    graph, weights = "openvino_model.xml", "openvino_model.bin"
+
+    def exported(name: str) -> Manifest:
+        files = {**TOKENIZER, graph: entry(name), weights: entry(f"{name} weights")}
+        return manifest(name, "export", "openvino").model_copy(update={"files": files})
+
+    found = placed(STUDENT, exported("ir"), exported("int8"), exported("other"))
+    assert {name: artifact.model for name, artifact in found.items() if name != "student"} == {
+        "ir": "openvino/openvino_model.xml",
+        "int8": "openvino/openvino_model_qint8_quantized.xml",
+        "other": "openvino/openvino_model_other_qint8_quantized.xml",
+    }
+    for artifact in (found["ir"], found["int8"], found["other"]):
+        assert artifact.files[weights] == artifact.files[graph].replace(".xml", ".bin")
+        assert artifact.folder == ""
+
+
 def test_what_qat_trained_is_int8_when_its_graph_is() -> None:
     exported = manifest("other", "export", "onnx")
     assert placed(STUDENT, exported)["other"].model == "onnx/model_quantized.onnx"

@@ -1,4 +1,4 @@
-"""A recipe that serves in OpenVINO in every way there is: exported, quantized by NNCF, by our Q/DQ, and trained for it.
+"""Recipes that serve in OpenVINO in every way there is: exported, quantized by NNCF, by our Q/DQ, and trained for it.
 
 Everything that imports NNCF is in this file: that takes two seconds in each process that runs tests.
 """
@@ -28,6 +28,7 @@ from hfcompress.recipe.data import DataConfig
 from hfcompress.recipe.stages import QuantizeConfig
 from hfcompress.results import Results
 from hfcompress.runtimes.load import load
+from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.runtimes.openvino import OpenVinoRuntime
 from hfcompress.runtimes.settings import Settings
 from tests import int8_graphs, tiny
@@ -35,35 +36,36 @@ from tests.hub.published import write_publication
 
 pytestmark = [pytest.mark.export, pytest.mark.openvino]
 
-CALIBRATION = {"samples": 32}
-#: Query, key, value, attention output and two of the feed-forward network in each of two layers, and the head's two.
-PRODUCTS = 14
+CALIBRATION = {"samples": 16}
+#: Query, key, value, attention output and two of the feed-forward network of one layer, and the head's two.
+PRODUCTS = 8
 
 
 def recipe(model: Path, data: Path) -> dict[str, Any]:
-    raw = tiny.text_recipe(model, data)
-    training = raw["stages"]["teacher"]["finetune"]["training"]
+    """Every way from a fine-tuned model, but for training."""
     made = {"calibration": CALIBRATION, "allow_slower": True}
+    raw = tiny.text_recipe(model, data)
+    raw["data"]["limit"] = {"train": 32, "validation": 48, "test": 16}
     raw["stages"] = {
-        "teacher": raw["stages"]["teacher"],
         "openvino": {"export": {"format": "openvino"}},
         "openvino-int8": {"quantize": made},
-        "onnx": {"from": "teacher", "export": {}},
+        "onnx": {"from": "source", "export": {}},
         "static": {"quantize": {**made, "target": "openvino"}},
-        "aware": {
-            "from": "teacher",
-            "qat": {"target": "openvino", "allow_slower": True, "training": {**training, "learning_rate": 1e-3}},
-        },
-        "aware-openvino": {"export": {"format": "openvino"}},
     }
     return raw
 
 
 @pytest.fixture(scope="module")
-def folder(many_reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("openvino")
-    run_recipe(parse_recipe(recipe(tiny.save_bert(root / "model", layers=2), many_reviews)), out=root / "run")
-    return root / "run"
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.save_bert(tmp_path_factory.mktemp("openvino") / "model", layers=1, head=True)
+
+
+@pytest.fixture(scope="module")
+def folder(model: Path, many_reviews: Path) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.sched_getaffinity", lambda process: {0}, raising=False)  # as in every test below
+        run_recipe(parse_recipe(recipe(model, many_reviews)), out=model.parent / "run")
+    return model.parent / "run"
 
 
 @pytest.fixture(scope="module")
@@ -82,42 +84,46 @@ def logits(folder: Path, name: str) -> np.ndarray:
 
 def test_each_artifact_runs_in_what_it_was_made_for(results: Results) -> None:
     assert {artifact.name: (artifact.format, artifact.runtime) for artifact in results.artifacts} == {
-        "teacher": ("torch", "torch"),
+        "source": ("torch", "torch"),
         "openvino": ("openvino", "openvino:CPU"),
         "openvino-int8": ("openvino", "openvino:CPU"),
         "onnx": ("onnx", "onnxruntime:CPUExecutionProvider"),
         "static": ("onnx", "openvino:CPU"),
-        "aware": ("torch", "torch"),
-        "aware-openvino": ("openvino", "openvino:CPU"),
     }
     assert results.passed
 
 
-def test_every_product_is_integer_where_it_should_be_and_parameters_stay(results: Results) -> None:
+def test_every_product_is_integer_where_it_should_be_and_parameters_stay(folder: Path, results: Results) -> None:
     found = {artifact.name: artifact.integer_operators for artifact in results.artifacts}
     assert found == {
-        "teacher": None,
+        "source": None,
         "openvino": 0,
         "openvino-int8": PRODUCTS,
         "onnx": 0,
         "static": PRODUCTS,
-        "aware": None,
-        "aware-openvino": PRODUCTS,
     }
-    parameters = {artifact.parameters for artifact in results.artifacts if artifact.format != "torch"}
-    assert len(parameters) == 1
-    sizes = {artifact.name: artifact.size_mb for artifact in results.artifacts}
-    assert sizes["openvino"] == pytest.approx(sizes["onnx"], rel=0.5)
+    counts = {artifact.name: artifact.parameters for artifact in results.artifacts}
+    assert counts["openvino"] == counts["openvino-int8"]
+    assert (folder / "artifacts" / "openvino" / "openvino_model.bin").stat().st_size >= 4 * counts["openvino"], "fp32"
 
 
 def test_answers_are_those_of_pytorch_and_int8_decides_alike(folder: Path) -> None:
-    teacher = logits(folder, "teacher")
-    np.testing.assert_allclose(logits(folder, "openvino"), teacher, atol=1e-4)
+    source = logits(folder, "source")
+    np.testing.assert_allclose(logits(folder, "openvino"), source, atol=1e-4)
     for name in ("openvino-int8", "static"):
-        assert not np.allclose(logits(folder, name), teacher, atol=1e-4), "it is rounded"
-        assert np.mean(logits(folder, name).argmax(-1) == teacher.argmax(-1)) >= 0.9
-    # What was trained is what the graph answers, but for single steps of rounding.
-    assert np.abs(logits(folder, "aware-openvino") - logits(folder, "aware")).max() < 0.5 * teacher.std()
+        assert not np.allclose(logits(folder, name), source, atol=1e-4), "it is rounded"
+        assert np.mean(logits(folder, name).argmax(-1) == source.argmax(-1)) >= 0.9
+
+
+def test_openvino_and_onnx_runtime_answer_alike_on_one_qdq_graph(folder: Path) -> None:
+    graph = folder / "artifacts" / "static"
+    ours, theirs = OpenVinoRuntime(graph, settings=Settings(threads=1)), OnnxRuntime(graph, threads=1)
+    batches = int8_graphs.text_batches(48, 16)
+    found, expected = (np.concatenate([each.predict(batch)["logits"] for batch in batches]) for each in (ours, theirs))
+    # Both round alike, but for values on the border of two integers, which move by a step.
+    assert np.sqrt(np.square(found - expected).mean()) < 0.05 * expected.std()
+    clear = np.abs(expected[:, 0] - expected[:, 1]) > 0.1 * expected.std()
+    assert np.array_equal(found.argmax(-1)[clear], expected.argmax(-1)[clear])
 
 
 def test_the_manifest_says_what_made_it(folder: Path) -> None:
@@ -130,8 +136,7 @@ def test_the_manifest_says_what_made_it(folder: Path) -> None:
     assert made["static"].details["runtime"] == "openvino:CPU"  # type: ignore[union-attr]
 
 
-def test_a_second_run_makes_nothing_again(folder: Path, many_reviews: Path) -> None:
-    model = folder.parent / "model"
+def test_a_second_run_makes_nothing_again(folder: Path, model: Path, many_reviews: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (folder / "artifacts").rglob("*.xml")}
     run_recipe(parse_recipe(recipe(model, many_reviews)), out=folder)
     assert {path: path.stat().st_mtime_ns for path in (folder / "artifacts").rglob("*.xml")} == before
@@ -140,7 +145,7 @@ def test_a_second_run_makes_nothing_again(folder: Path, many_reviews: Path) -> N
 @pytest.fixture
 def repository(folder: Path, tmp_path: Path) -> Path:
     """What a push would publish."""
-    names = ("teacher", "openvino", "openvino-int8", "static", "aware-openvino")
+    names = ("openvino", "openvino-int8", "static")
     publication = layout(RunFacts.read(folder), names, "someone/made")
     scan(publication)
     write_publication(publication, tmp_path / "someone" / "made")
@@ -149,11 +154,7 @@ def repository(folder: Path, tmp_path: Path) -> Path:
 
 def test_a_repository_holds_the_graphs_under_the_names_that_loaders_know(repository: Path, folder: Path) -> None:
     found = {path.name for path in (repository / "openvino").iterdir()}
-    assert found == {
-        f"openvino_model{suffix}.{kind}"
-        for suffix in ("", "_qint8_quantized", "_aware-openvino_qint8_quantized")
-        for kind in ("xml", "bin")
-    }
+    assert found == {f"openvino_model{suffix}.{kind}" for suffix in ("", "_qint8_quantized") for kind in ("xml", "bin")}
     assert not verify(repository).faults
     texts = ["a good word1", "a bad word2 word3"]
     for name in ("openvino", "openvino-int8", "static"):
@@ -197,16 +198,17 @@ def calibrated(**changes: Any) -> QuantizeConfig:
 
 
 def test_skipped_layers_stay_in_floating_point(source: Path, tmp_path: Path) -> None:
-    config = calibrated(skip=["bert.encoder.layer.1.*", "classifier"])
+    config = calibrated(skip=["*.attention.*", "bert.pooler"])
     details = write_int8(config, source, tmp_path, int8_graphs.text_batches(16, 8))
-    assert details["integer_operators"] == PRODUCTS - 7
     left = {product.layer for product in OpenVinoRuntime(tmp_path).products() if not product.is_integer}
-    assert {name.partition(".layer.")[2].partition(".")[0] for name in left if "encoder" in name} == {"1"}
+    attention = {f"bert.encoder.layer.0.attention.{name}" for name in ("self.query", "self.key", "self.value")}
+    assert left == {*attention, "bert.encoder.layer.0.attention.output.dense", "bert.pooler.dense"}
+    assert details["integer_operators"] == PRODUCTS - len(left)
 
 
 def test_a_skip_that_fits_nothing_names_what_is_near(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"skip names 'bert\.encoder\.layer\.7\.\*', which fits no layer; there are"):
-        write_int8(calibrated(skip=["bert.encoder.layer.7.*"]), source, tmp_path, [])
+    with pytest.raises(InputError, match=r"skip names 'bert\.encoder\.layer\.7', which fits no layer; there are"):
+        write_int8(calibrated(skip=["bert.encoder.layer.7"]), source, tmp_path, [])
 
 
 def test_no_padding_takes_part_in_calibration(source: Path, tmp_path: Path) -> None:
@@ -225,11 +227,13 @@ def test_what_is_quantized_is_refused(folder: Path, tmp_path: Path) -> None:
         write_int8(calibrated(), folder / "artifacts" / "openvino-int8", tmp_path, [])
 
 
+@pytest.mark.slow
 def test_smoothing_is_as_strong_as_asked_for(source: Path, tmp_path: Path) -> None:
     details = write_int8(calibrated(smooth=0.5), source, tmp_path, int8_graphs.text_batches(8, 8))
     assert details["smooth_alpha"] == 0.5
 
 
+@pytest.mark.slow
 def test_the_command_line_quantizes_such_a_folder_and_compares(
     source: Path, many_reviews: Path, tmp_path: Path
 ) -> None:
@@ -261,3 +265,21 @@ def test_the_command_line_refuses_what_nncf_cannot_do(source: Path, tmp_path: Pa
 )
 def test_the_preset_for_transformers_is_for_what_attends(config: dict[str, Any], found: bool) -> None:
     assert is_transformer(config) is found
+
+
+@pytest.mark.slow
+def test_what_is_trained_for_openvino_is_what_it_answers(many_reviews: Path, tmp_path: Path) -> None:
+    raw = tiny.text_recipe(tiny.save_bert(tmp_path / "model", layers=2), many_reviews)
+    training = raw["stages"]["teacher"]["finetune"]["training"]
+    raw["stages"] = {
+        "teacher": raw["stages"]["teacher"],
+        "aware": {"qat": {"target": "openvino", "allow_slower": True, "training": {**training, "learning_rate": 1e-3}}},
+        "onnx": {"export": {}},
+        "openvino": {"from": "aware", "export": {"format": "openvino"}},
+    }
+    results = run_recipe(parse_recipe(raw), out=tmp_path / "run")
+    aware = logits(tmp_path / "run", "aware")
+    for name in ("onnx", "openvino"):
+        made = results.artifact(name)
+        assert (made.runtime, made.integer_operators) == ("openvino:CPU", 14)
+        assert np.array_equal(logits(tmp_path / "run", name).argmax(-1), aware.argmax(-1))
