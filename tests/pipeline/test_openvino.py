@@ -20,9 +20,12 @@ from hfcompress.hub.scan import scan
 from hfcompress.hub.verify import verify
 from hfcompress.openvino_ir.file import MODEL, ir_file
 from hfcompress.openvino_ir.layers import is_quantized, parameter_count
+from hfcompress.openvino_ir.library import import_openvino
 from hfcompress.pipeline.quantize import quantize_model
 from hfcompress.pipeline.run import run_recipe
+from hfcompress.quantize import nncf as nncf_module
 from hfcompress.quantize.nncf import is_transformer, write_int8
+from hfcompress.quantize.targets import SCHEMES, TargetName
 from hfcompress.recipe import parse_recipe
 from hfcompress.recipe.data import DataConfig
 from hfcompress.recipe.stages import QuantizeConfig
@@ -225,6 +228,30 @@ def test_no_padding_takes_part_in_calibration(source: Path, tmp_path: Path) -> N
 def test_what_is_quantized_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(StageError, match="openvino-int8 is quantized already; give `from` the fp32 export"):
         write_int8(calibrated(), folder / "artifacts" / "openvino-int8", tmp_path, [])
+
+
+@pytest.mark.parametrize("target, largest", [("avx512_vnni", 127), ("avx2", 64)])
+def test_where_products_saturate_weights_have_seven_bits(
+    target: TargetName, largest: int, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nncf_module, "scheme_for", lambda *_: SCHEMES[target])
+    write_int8(calibrated(), source, tmp_path, int8_graphs.text_batches(4, 4))
+    nodes = import_openvino().Core().read_model(ir_file(tmp_path)).get_ops()
+    readers = [node for node in nodes if node.get_type_name() == "MatMul"]
+    weights = [_integers_behind(reader) for reader in readers]
+    assert max(int(np.abs(found.astype(np.int32)).max()) for found in weights if found is not None) in (
+        largest,
+        largest + 1,
+    )
+
+
+def _integers_behind(product: Any) -> np.ndarray | None:
+    """The int8 constant of a product's weight, before it is scaled; None where both its factors are activations."""
+    node = product.input_value(1).get_node()
+    while node.get_type_name() in ("Multiply", "Subtract", "Convert"):
+        node = node.input_value(0).get_node()
+    found = node.data if node.get_type_name() == "Constant" else None
+    return found if found is not None and found.dtype == np.int8 else None
 
 
 @pytest.mark.slow
