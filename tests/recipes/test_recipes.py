@@ -52,12 +52,13 @@ def test_the_recipe_says_in_its_header_what_it_needs_and_how_to_run_it(path: Pat
 
 #: These take minutes together; what is special about them is the Hub and the size.
 SLOW = ("distilbert-sst2", "distilbert-pretraining")
+MARKS = {**dict.fromkeys(SLOW, pytest.mark.slow), "sentiment-full": pytest.mark.openvino}
 
 
 @pytest.mark.export
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(path, marks=pytest.mark.slow if path.stem in SLOW else (), id=path.stem) for path in RECIPES],
+    [pytest.param(path, marks=MARKS.get(path.stem, ()), id=path.stem) for path in RECIPES],
 )
 def test_the_recipe_runs_with_a_tiny_random_model(path: Path, tmp_path: Path) -> None:
     recipe = load_recipe(path)
