@@ -12,7 +12,7 @@ MODEL = "openvino_model.xml"
 
 
 def ir_file(path: Path) -> Path:
-    """The one .xml file of a folder; a file is itself.
+    """The `openvino_model.xml` of a folder, which may have tokenizers beside it, else its one .xml; a file is itself.
 
     Raises:
         ModelError: there is none, or more than one; names what is there.
@@ -28,6 +28,8 @@ def _ir_file(path: Path) -> Path:
         return path
     if not path.is_dir():
         raise ModelError(f"{path} does not exist; give an artifact's folder or an .xml file of OpenVINO")
+    if (path / MODEL).is_file():
+        return path / MODEL
     graphs = sorted(path.glob("*.xml"))
     if len(graphs) == 1:
         return graphs[0]

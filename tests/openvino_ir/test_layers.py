@@ -50,9 +50,15 @@ def test_a_layer_knows_what_it_reads(tmp_path: Path) -> None:
 def test_a_folder_without_one_graph_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no graph of OpenVINO \(nothing\)"):
         ir_file(tmp_path)
-    graphs.write(tmp_path, [])
-    (tmp_path / "other.xml").write_text("<net/>")
-    with pytest.raises(ModelError, match=r"2 graphs of OpenVINO \(openvino_model\.xml, other\.xml\)"):
+    for name in ("a.xml", "b.xml"):
+        (tmp_path / name).write_text("<net/>")
+    with pytest.raises(ModelError, match=r"2 graphs of OpenVINO \(a\.xml, b\.xml\)"):
         ir_file(tmp_path)
     with pytest.raises(ModelError, match="does not exist"):
         ir_file(tmp_path / "absent")
+
+
+def test_tokenizers_may_lie_beside_the_model(tmp_path: Path) -> None:
+    path = graphs.write(tmp_path, [])
+    (tmp_path / "openvino_tokenizer.xml").write_text("<net/>")
+    assert ir_file(tmp_path) == path
