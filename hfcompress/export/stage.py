@@ -42,15 +42,9 @@ def export(config: ExportConfig, inputs: Inputs, run: Run) -> Artifact:
         target=None if structure is None else structure.reader,
     )
     trained_for = {name: value for name, value in (source.details or {}).items() if name in _OF_QAT}
-    details = {**trained_for, **_runtime_of(source), **proven, **rewritten}
+    details = {**trained_for, **proven, **rewritten}
     logger.info("%s: logits differ by at most %.2g", run.name, details["largest_difference"])
     return Artifact(run.out, "onnx", details=details)
-
-
-def _runtime_of(source: Artifact) -> dict[str, str]:
-    """What runs an export, where it is not the format's own."""
-    provider = (source.details or {}).get("provider")
-    return {} if provider is None else {"runtime": f"onnxruntime:{provider}"}
 
 
 #: A graph -> the figures of its comparison with the source; raises where it is not as it should be.
