@@ -14,6 +14,7 @@ from hfcompress.host import describe_host
 from hfcompress.models.fake_quant.folder import read_structure
 from hfcompress.models.folder import check_safe, files_of, read_config, resolve, task_of
 from hfcompress.pipeline.dispatch import code_of
+from hfcompress.pipeline.engines import check_engines, check_half
 from hfcompress.pipeline.gates import check_speed_bounds
 from hfcompress.pipeline.students import check_students, student_bytes
 from hfcompress.quantize.targets import check_dynamic, scheme_for
@@ -103,6 +104,8 @@ def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
         if isinstance(stage.config, QuantizeConfig | QatConfig):
             _check_target(name, stage.config)
     check_speed_bounds(recipe)
+    check_half(recipe)
+    check_engines(recipe, get_task(recipe.task))
     source = resolve(recipe.model, trust_remote_code=trust_remote_code)
     check_safe(source, trust_remote_code=trust_remote_code)
     outside = _outside(recipe, trust_remote_code)

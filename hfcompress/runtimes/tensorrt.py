@@ -17,10 +17,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from hfcompress.errors import InputError, ProviderError
+from hfcompress.runtimes.providers import TENSORRT
 
 ENGINES = "engines"
 #: Where ONNX Runtime looks for engines and timings, and writes what it builds.
@@ -65,6 +67,26 @@ def this_machine(device: int = 0) -> Machine:
             f"'hfcompress[tensorrt]' and the driver, or take the model there: `hfcompress bundle`"
         )
     return Machine(names[device], version)
+
+
+def check_tensorrt() -> None:
+    """Refuse a machine on which the TensorRT provider does not compute.
+
+    Raises:
+        ProviderError: the build of ONNX Runtime, a library or the GPU is missing.
+    """
+    import onnx
+    from onnx import TensorProto, helper
+
+    from hfcompress.runtimes.onnxruntime import OnnxRuntime
+
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"], name="relu")], "probe", [x], [y])
+    with TemporaryDirectory(prefix="hfcompress-") as folder:
+        path = Path(folder) / "probe.onnx"
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+        OnnxRuntime(path, TENSORRT, threads=1, provider_options={})
+    this_machine()
 
 
 def tensorrt_version() -> str | None:
