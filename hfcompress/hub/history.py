@@ -188,6 +188,12 @@ def _export(details: Mapping[str, Any]) -> Iterator[str]:
             f"Compared with PyTorch on the validation rows: outputs differ by {details['largest_difference']:.2g} at "
             f"most, and {details['tolerance']:.2g} was allowed."
         )
+    if details.get("dtype") == "fp16":
+        yield (
+            "It is stored and computed in float16, with inputs and outputs in float32: outputs differ by "
+            f"{details['fp16_largest_difference']:.2g} of their standard deviation at most, and "
+            f"{details['fp16_tolerance']:.2g} was allowed."
+        )
     if details.get("first_token_nodes"):
         yield "Its last layer is computed for the first token alone, the only one that the head reads."
     if "integer_layers" in details:

@@ -6,33 +6,32 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, checker, helper, numpy_helper
 
 from hfcompress.errors import StageError
 from hfcompress.onnx_graph.half import to_half
 
-onnxruntime = pytest.importorskip("onnxruntime")
+onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.export
 
 
 def masked_softmax(weight: float, fill: float) -> Any:
     """softmax(w x + where(keep, 0, fill))."""
     inputs = [
-        helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 3]),
-        helper.make_tensor_value_info("keep", TensorProto.BOOL, [2, 3]),
+        onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [2, 3]),
+        onnx.helper.make_tensor_value_info("keep", onnx.TensorProto.BOOL, [2, 3]),
     ]
     nodes = [
-        helper.make_node("Constant", [], ["fill"], value=numpy_helper.from_array(np.float32(fill))),
-        helper.make_node("Mul", ["x", "w"], ["scores"]),
-        helper.make_node("Where", ["keep", "zero", "fill"], ["mask"]),
-        helper.make_node("Add", ["scores", "mask"], ["masked"]),
-        helper.make_node("Softmax", ["masked"], ["y"], axis=-1),
+        onnx.helper.make_node("Constant", [], ["fill"], value=onnx.numpy_helper.from_array(np.float32(fill))),
+        onnx.helper.make_node("Mul", ["x", "w"], ["scores"]),
+        onnx.helper.make_node("Where", ["keep", "zero", "fill"], ["mask"]),
+        onnx.helper.make_node("Add", ["scores", "mask"], ["masked"]),
+        onnx.helper.make_node("Softmax", ["masked"], ["y"], axis=-1),
     ]
     constants = {"w": np.float32([weight]), "zero": np.float32(0)}
-    stored = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
-    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 3])]
-    graph = helper.make_graph(nodes, "g", inputs, outputs, stored)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    stored = [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    outputs = [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [2, 3])]
+    graph = onnx.helper.make_graph(nodes, "g", inputs, outputs, stored)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
 
 
 @pytest.mark.parametrize("fill", [float(np.finfo(np.float32).min), -np.inf, -1e4])
@@ -46,12 +45,12 @@ def test_masks_go_on_masking_and_inputs_and_outputs_stay_float32(fill: float) ->
     ).run(None, batch)[0]
     expected = run(masked_softmax(2.5, fill))
     half = to_half(masked_softmax(2.5, fill))
-    checker.check_model(half)
+    onnx.checker.check_model(half)
     found = run(half)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=2e-3)
     assert found[0, 2] == found[1, 1] == 0
-    assert {tensor.data_type for tensor in half.graph.initializer} == {TensorProto.FLOAT16}
+    assert {tensor.data_type for tensor in half.graph.initializer} == {onnx.TensorProto.FLOAT16}
 
 
 @pytest.mark.parametrize("weight", [70_000.0, -70_000.0, np.inf, np.nan])

@@ -14,15 +14,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from hfcompress.errors import ProviderError
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.runtimes.providers import CPU, CUDA, RECORD, TENSORRT, captured_log, check_provider, elsewhere, reasons
 
-onnxruntime = pytest.importorskip("onnxruntime")
+onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.export
 
 ORIGIN = "/src/onnxruntime/core/session/provider_bridge_ort.cc:2043 onnxruntime::Provider& ProviderLibrary::Get()"
@@ -53,14 +51,13 @@ TENSORRT_REFUSES = (
 def graph(tmp_path: Path) -> Path:
     """A Relu and a NonZero."""
     nodes = [
-        helper.make_node("Relu", ["x"], ["r"], name="/act/Relu"),
-        helper.make_node("NonZero", ["r"], ["y"], name="/found/NonZero"),
+        onnx.helper.make_node("Relu", ["x"], ["r"], name="/act/Relu"),
+        onnx.helper.make_node("NonZero", ["r"], ["y"], name="/found/NonZero"),
     ]
-    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 4])]
-    outputs = [helper.make_tensor_value_info("y", TensorProto.INT64, [2, None])]
-    model = helper.make_model(
-        helper.make_graph(nodes, "g", inputs, outputs), opset_imports=[helper.make_opsetid("", 17)], ir_version=9
-    )
+    inputs = [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["rows", 4])]
+    outputs = [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.INT64, [2, None])]
+    made = onnx.helper.make_graph(nodes, "g", inputs, outputs)
+    model = onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
     onnx.save(model, tmp_path / "model.onnx")
     return tmp_path / "model.onnx"
 
