@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hfcompress.recipe.recipe import Recipe
     from hfcompress.results import Results, read_results
     from hfcompress.runtimes.load import LoadedModel, load
+    from hfcompress.runtimes.tensorrt import provider_options
     from hfcompress.training.arguments import DistillationArguments
     from hfcompress.training.qat_trainer import QATArguments, QATTrainer
     from hfcompress.training.trainer import DistillationTrainer
@@ -46,6 +47,7 @@ _PLACES = {
     "load": "hfcompress.runtimes.load",
     "load_recipe": "hfcompress.recipe.loader",
     "measure": "hfcompress.pipeline.measure",
+    "provider_options": "hfcompress.runtimes.tensorrt",
     "quantize_onnx": "hfcompress.quantize.api",
     "read_results": "hfcompress.results",
     "run_recipe": "hfcompress.pipeline.run",
@@ -70,6 +72,7 @@ __all__ = [
     "load",
     "load_recipe",
     "measure",
+    "provider_options",
     "quantize_onnx",
     "read_results",
     "run_recipe",

@@ -29,6 +29,7 @@ from hfcompress.pipeline.provenance import data_source, source_models
 from hfcompress.pipeline.score import compare, score
 from hfcompress.pipeline.timing import timings_of
 from hfcompress.progress import SILENT, Progress
+from hfcompress.quantize.targets import target_remarks
 from hfcompress.recipe.data import Split
 from hfcompress.recipe.graph import inputs_of
 from hfcompress.recipe.loader import dump_recipe, load_recipe, recipe_sha256
@@ -229,7 +230,8 @@ class _Run:
         )
         stage = recipe.stages.get(name)
         host, baseline = host_id(describe_host()), timings.get(recipe.baseline_name)
-        speed = speed_of(timings[name], baseline, host, recipe.seed) if name in timings else None
+        remarks = target_remarks(made.artifact)
+        speed = speed_of(timings[name], baseline, host, recipe.seed, remarks) if name in timings else None
         return ArtifactResult(
             **(speed.model_dump() if speed else _UNTIMED),
             name=name,
