@@ -1,0 +1,321 @@
+"""`write_bundle`: an artifact as a folder that measures itself on another machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hfcompress._version import __version__
+from hfcompress.artifact import Artifact, Manifest, damage, digest_of, hash_folder, read_manifest
+from hfcompress.bundle.config import BundleConfig
+from hfcompress.bundle.description import (
+    Bundle,
+    BundledArtifact,
+    BundledBenchmark,
+    Decision,
+    GridCell,
+    Reference,
+    bundled_profiles,
+)
+from hfcompress.bundle.folder import check_out, copy_model, write_batches, write_documents, writing_bundle
+from hfcompress.bundle.profiles import check_profiles, widened
+from hfcompress.bundle.trtexec import ENGINE, build_script
+from hfcompress.errors import InputError, ModelError
+from hfcompress.host import describe_host
+from hfcompress.models.folder import read_config, task_of
+from hfcompress.onnx_graph.lint.files import lint_onnx
+from hfcompress.onnx_graph.operators import operator_counts
+from hfcompress.onnx_graph.profiles import Profiles, derive_profiles
+from hfcompress.pipeline.folder import RunFolder
+from hfcompress.pipeline.timing import grid
+from hfcompress.progress import SILENT, Progress
+from hfcompress.recipe.data import BenchmarkConfig, DataConfig, Split
+from hfcompress.recipe.loader import load_recipe
+from hfcompress.runtimes.base import Runtime
+from hfcompress.runtimes.load import format_of
+from hfcompress.runtimes.onnxruntime import SLOW_FUSIONS
+from hfcompress.runtimes.open import runtime_for
+from hfcompress.tasks import get_task
+from hfcompress.tasks.lengths import Lengths
+from hfcompress.tasks.loading import load_data
+
+#: Bytes of reference outputs that a bundle may hold: large vocabularies have gigabytes.
+_MOST_REFERENCE = 500_000_000
+#: Findings of the linter that an error names.
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is measured on the target.
+
+    Attributes:
+        data: where rows come from.
+        split: the role of the split that the sample is of.
+        benchmark: the latency grid, and the batches of the sample.
+    """
+
+    data: DataConfig
+    split: Split
+    benchmark: BenchmarkConfig
+
+
+def write_bundle(
+    artifact: Path | str,
+    out: Path | str,
+    config: BundleConfig,
+    measured: Measured | None = None,
+    progress: Progress = SILENT,
+) -> Bundle:
+    """Write an artifact as a folder that measures itself on its target, with nothing of ours installed there.
+
+    Args:
+        artifact: its folder.
+        out: the folder to write; a bundle that is there is replaced as a whole.
+        config: what it is for.
+        measured: the rows and sizes that are measured; default: those of the recipe whose run the artifact is of.
+        progress: where progress goes.
+
+    Returns:
+        What `bundle.json` says.
+
+    Raises:
+        InputError: the artifact, the data, the profiles or the folder cannot be used; nothing is written.
+    """
+    source, folder = Path(artifact), Path(out)
+    manifest, format = _checked(source, folder, config)
+    measured = _of_run(source) if measured is None else measured
+    packing = _Packing(source, format, manifest, config, _with_length(measured, manifest), progress)
+    return packing.write(folder)
+
+
+def run_of(artifact: Path) -> RunFolder | None:
+    """The run folder that an artifact lies in, if it does."""
+    root = artifact.resolve().parents[1]
+    folder = RunFolder(root)
+    return (
+        folder if folder.recipe.is_file() and folder.artifact(artifact.resolve().name) == artifact.resolve() else None
+    )
+
+
+def measured_in_run(artifact: Path) -> Measured | None:
+    """What the recipe of an artifact's run measures; None outside a run."""
+    folder = run_of(artifact)
+    if folder is None:
+        return None
+    recipe = load_recipe(folder.recipe)
+    return Measured(recipe.data, recipe.evaluate.gates_on, recipe.benchmark)
+
+
+def _of_run(artifact: Path) -> Measured:
+    found = measured_in_run(artifact)
+    if found is None:
+        raise InputError(
+            f"{artifact} lies in no run folder, so nothing says which rows to measure on; name them (--data DATA)"
+        )
+    return found
+
+
+def _checked(source: Path, out: Path, config: BundleConfig) -> tuple[Manifest | None, str]:
+    """The manifest and format of an artifact that is whole and fits the target."""
+    if not source.is_dir():
+        raise InputError(f"{source} is no folder; give an artifact's, such as runs/<recipe>/artifacts/<stage>")
+    format = format_of(source)
+    config.check_format(format, str(source))
+    check_out(out, source)
+    manifest = read_manifest(source)
+    if manifest is not None and (found := damage(source, manifest)) is not None:
+        raise InputError(f"{source} is damaged: {found}; run its recipe again")
+    if config.serving is not None and not config.serving.is_file():
+        raise InputError(
+            f"{config.serving} does not exist; `hfcompress tune` writes such a file, or leave --serving out"
+        )
+    return manifest, format
+
+
+def _with_length(measured: Measured, manifest: Manifest | None) -> Measured:
+    """Text is cut where the artifact's own run cut it."""
+    length = None if manifest is None else manifest.details.get("max_length")
+    if length is None:
+        return measured
+    return Measured(measured.data.model_copy(update={"max_length": length}), measured.split, measured.benchmark)
+
+
+class _Packing:
+    """One bundle on its way."""
+
+    def __init__(
+        self,
+        source: Path,
+        format: str,
+        manifest: Manifest | None,
+        config: BundleConfig,
+        measured: Measured,
+        progress: Progress,
+    ) -> None:
+        name = task_of(read_config(source))
+        if name is None:
+            raise ModelError(f"{source} has no head for a task that hfcompress knows")
+        self.artifact = Artifact(source, format)
+        self.name = source.resolve().name if manifest is None else manifest.name
+        self.config, self.progress = config, progress
+        self.split, self.benchmark = measured.split, measured.benchmark
+        self.task = get_task(name)
+        self.data = load_data(measured.data, self.task, source, config.seed)
+        self.processor = self.task.load_processor(source)
+        self.cells = grid(self.task, self.artifact, self.benchmark, config.seed)
+        self.runtime: Runtime = runtime_for(source, format, name)
+
+    def write(self, out: Path) -> Bundle:
+        """Check what the target would refuse, answer the sample, and write."""
+        profiles = self._profiles() if self.config.builds_engine else {}
+        if self.config.builds_engine:
+            self._lint(profiles)
+        digest = digest_of(hash_folder(self.artifact.path))
+        with writing_bundle(out) as folder:
+            model = copy_model(self.artifact.path, self.artifact.format, folder)
+            rows = self._write_sample(folder)
+            write_batches({str(cell): self._inputs(cell.inputs) for cell in self.cells}, folder / "grid.npz")
+            artifact = BundledArtifact(name=self.name, digest=digest, format=self.artifact.format)
+            bundle = self._describe(artifact, model, profiles, rows)
+            script = self._script(model, profiles)
+            write_documents(bundle, folder, script, [self.config.serving] if self.config.serving else [])
+        return bundle
+
+    def _profiles(self) -> Profiles:
+        """The sizes of the engine: those that were named, or those of all rows and of the latency grid."""
+        self.progress.say("reading the lengths of all rows")
+        lengths = Lengths.of(self.data.prepared(split, self.processor) for split in self.data.rows.splits)
+        batches = (*self.benchmark.batch, self.benchmark.stream.batch)
+        inputs = self.runtime.input_names
+        of_data = derive_profiles(self.task, self.processor, inputs, lengths, batches)
+        shapes = [{name: cell.inputs[name].shape for name in inputs} for cell in self.cells]
+        needed = widened(of_data, shapes)
+        if not self.config.profiles:
+            return needed
+        check_profiles(self.config.profiles, needed, lengths)
+        return self.config.profiles
+
+    def _lint(self, profiles: Profiles) -> None:
+        errors = [each for each in lint_onnx(self.artifact.path, "tensorrt", profiles) if each.severity == "error"]
+        if errors:
+            named = "; ".join(f"{each.node}: {each.what} ({each.rule}: {each.cure})" for each in errors[:_NAMED])
+            more = f"; and {len(errors) - _NAMED} more" if len(errors) > _NAMED else ""
+            raise InputError(
+                f"TensorRT would not read {self.name}: {named}{more}. All of it: hfcompress lint {self.artifact.path} "
+                "--target tensorrt"
+            )
+
+    def _write_sample(self, folder: Path) -> int:
+        """The sample's inputs, and what the artifact answers here; gives the number of prepared rows."""
+        data = self.data.sampled(self.split, self.config.rows, self.config.seed)
+        prepared = data.prepared(self.split, self.processor)
+        inputs: dict[str, Mapping[str, np.ndarray]] = {}
+        answers: dict[str, Mapping[str, np.ndarray]] = {}
+        rows, size = 0, 0
+        with self.progress.bar(f"{self.name}: answers that travel along", len(prepared)) as bar:
+            batches = data.batches(prepared, self.processor, self.benchmark.stream.batch)
+            for place, batch in enumerate(batches):
+                key, answered = f"{place:04}", dict(self._answers(batch))
+                inputs[key], answers[key] = self._inputs(batch), answered
+                rows += len(batch["row_id"])
+                size += sum(array.nbytes for array in answered.values())
+                self._check_size(size * len(prepared) / rows)
+                bar.advance(len(batch["row_id"]))
+        write_batches(inputs, folder / "sample.npz")
+        write_batches(answers, folder / "reference.npz")
+        return rows
+
+    def _check_size(self, size: float) -> None:
+        if size > _MOST_REFERENCE:
+            fit = max(1, int(self.config.rows * _MOST_REFERENCE / size))
+            raise InputError(
+                f"the answers that travel along would take {size / 1e9:.1f} GB, above {_MOST_REFERENCE / 1e9:g}; take "
+                f"fewer rows: --rows {fit}"
+            )
+
+    def _inputs(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {name: np.asarray(batch[name]) for name in self.runtime.input_names}
+
+    def _answers(self, batch: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+        """The outputs of a batch where they mean something, `mask` that says where, and its labels."""
+        outputs = self.runtime.predict(batch)
+        mask = _mask(self._decision, batch, outputs[self.task.outputs[0]])
+        for name in self.task.outputs:
+            kept = outputs[name] if mask is None else outputs[name][mask]
+            yield name, kept.astype(np.float32)
+        if mask is not None:
+            yield "mask", mask
+        if self._judged:
+            yield "labels", np.asarray(batch["labels"])
+
+    @property
+    def _decision(self) -> Decision:
+        if self.task.name == "feature-extraction" or self.data.labels.problem == "regression":
+            return "number"
+        return "classes" if self.data.labels.problem == "multi_label_classification" else "class"
+
+    @property
+    def _judged(self) -> bool:
+        """Whether accuracy can be told from single outputs and labels."""
+        single = self.data.labels.problem == "single_label_classification"
+        return single and self.task.name in ("text-classification", "image-classification")
+
+    def _script(self, model: str, profiles: Profiles) -> str | None:
+        target = self.config.target
+        if target not in ("jetson", "trtexec"):
+            return None
+        quantized = "QuantizeLinear" in operator_counts(self.artifact.path)
+        return build_script(model, profiles, target, self.config.precision, quantized=quantized)
+
+    def _describe(self, artifact: BundledArtifact, model: str, profiles: Profiles, rows: int) -> Bundle:
+        benchmark = self.benchmark
+        cells = tuple(GridCell(name=str(cell), batch=cell.batch, sequence=cell.sequence) for cell in self.cells)
+        versions: dict[str, Any] = describe_host().versions
+        return Bundle(
+            hfcompress=__version__,
+            target=self.config.target,
+            runtime=self.config.runtime,
+            precision=self.config.precision,
+            artifact=artifact,
+            model=model,
+            engine=ENGINE if self.config.builds_engine else None,
+            task=self.task.name,
+            metric="accuracy" if self._judged else None,
+            decision=self._decision,
+            labels=self.data.labels.names,
+            outputs=self.task.outputs,
+            split=self.split,
+            rows=rows,
+            seed=self.config.seed,
+            max_length=self.data.max_length,
+            benchmark=BundledBenchmark(
+                grid=cells,
+                repeats=benchmark.repeats,
+                warmup=benchmark.warmup,
+                batch=benchmark.stream.batch,
+                passes=benchmark.stream.passes,
+            ),
+            profiles=bundled_profiles(profiles),
+            disabled_optimizers=tuple(SLOW_FUSIONS),
+            reference=Reference(
+                runtime=self.runtime.name,
+                versions={name: versions[name] for name in ("onnxruntime", "openvino", "numpy") if versions.get(name)},
+            ),
+        )
+
+
+def _mask(decision: Decision, batch: Mapping[str, np.ndarray], output: np.ndarray) -> np.ndarray | None:
+    """Where outputs of single tokens mean something: where there is a label, else where there is a token."""
+    if output.ndim < 3:
+        return None
+    labels = batch.get("labels")
+    if decision == "class" and labels is not None and labels.shape == output.shape[:2]:
+        found: np.ndarray = labels != -100
+        return found
+    attended = batch.get("attention_mask")
+    return None if attended is None or attended.shape != output.shape[:2] else attended.astype(np.bool_)
