@@ -68,11 +68,8 @@ def _measured(
 
     grid = {name: sizes for name, sizes in (("batch", batch), ("sequence", sequence)) if sizes}
     found = measured_in_run(artifact) if artifact.is_dir() else None
-    if rows is None and (found is None or not grid):
-        return found
     known = BenchmarkConfig() if found is None else found.benchmark
     benchmark = config_of(BenchmarkConfig, **{**known.model_dump(), **grid})
     if rows is not None:
         return Measured(data_config(*rows), "test", benchmark)
-    assert found is not None
-    return Measured(found.data, found.split, benchmark)
+    return None if found is None else Measured(found.data, found.split, benchmark)

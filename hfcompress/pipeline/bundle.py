@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from hfcompress.bundle.trtexec import ENGINE, build_script
 from hfcompress.errors import InputError, ModelError
 from hfcompress.host import describe_host
 from hfcompress.models.folder import read_config, task_of
+from hfcompress.onnx_graph.file import model_file
+from hfcompress.onnx_graph.lint import Finding
 from hfcompress.onnx_graph.lint.files import lint_onnx
 from hfcompress.onnx_graph.operators import operator_counts
 from hfcompress.onnx_graph.profiles import Profiles, derive_profiles
@@ -45,8 +47,6 @@ from hfcompress.tasks.loading import load_data
 
 #: Bytes of reference outputs that a bundle may hold: large vocabularies have gigabytes.
 _MOST_REFERENCE = 500_000_000
-#: Findings of the linter that an error names.
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -203,11 +203,9 @@ class _Packing:
     def _lint(self, profiles: Profiles) -> None:
         errors = [each for each in lint_onnx(self.artifact.path, "tensorrt", profiles) if each.severity == "error"]
         if errors:
-            named = "; ".join(f"{each.node}: {each.what} ({each.rule}: {each.cure})" for each in errors[:_NAMED])
-            more = f"; and {len(errors) - _NAMED} more" if len(errors) > _NAMED else ""
             raise InputError(
-                f"TensorRT would not read {self.name}: {named}{more}. All of it: hfcompress lint {self.artifact.path} "
-                "--target tensorrt"
+                f"TensorRT would not read {self.name}: {_named(errors)}. All places: hfcompress lint "
+                f"{self.artifact.path} --target tensorrt"
             )
 
     def _write_sample(self, folder: Path) -> int:
@@ -269,7 +267,7 @@ class _Packing:
         target = self.config.target
         if target not in ("jetson", "trtexec"):
             return None
-        quantized = "QuantizeLinear" in operator_counts(self.artifact.path)
+        quantized = "QuantizeLinear" in operator_counts(model_file(self.artifact.path))
         return build_script(model, profiles, target, self.config.precision, quantized=quantized)
 
     def _describe(self, artifact: BundledArtifact, model: str, profiles: Profiles, rows: int) -> Bundle:
@@ -307,6 +305,15 @@ class _Packing:
                 versions={name: versions[name] for name in ("onnxruntime", "openvino", "numpy") if versions.get(name)},
             ),
         )
+
+
+def _named(errors: Sequence[Finding]) -> str:
+    """Each rule with its first place and its cure."""
+    rules = {rule: [each for each in errors if each.rule == rule] for rule in dict.fromkeys(e.rule for e in errors)}
+    return "; ".join(
+        f"{found[0].node}: {found[0].what} ({rule}, {len(found)} places: {found[0].cure})"
+        for rule, found in rules.items()
+    )
 
 
 def _mask(decision: Decision, batch: Mapping[str, np.ndarray], output: np.ndarray) -> np.ndarray | None:
