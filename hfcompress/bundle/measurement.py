@@ -25,6 +25,25 @@ class MeasuredArtifact(Record):
     digest: str
 
 
+class MeasuredHost(Record):
+    """Models of CPU, GPUs and board, cores, memory and system, as `measure.py` describes them; nothing else is kept."""
+
+    cpu: str
+    architecture: str = ""
+    flags: dict[str, bool] = Field(default_factory=dict)
+    cores: Positive = 1
+    memory_gb: Count = 0
+    os: str = ""
+    python: str = ""
+    gpus: tuple[str, ...] = ()
+    board: str | None = None
+    power_mode: str | None = None
+
+    def described(self) -> dict[str, Any]:
+        """As an entry of `hosts`, without versions of libraries."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
 class MeasuredRuntime(Record):
     """What ran it: a name as `Runtime.name` has it, cores of one call, and versions of libraries."""
 
@@ -88,7 +107,7 @@ class MeasurementFile(Record):
         artifact: what was measured.
         target: what its bundle is for.
         precision: what floating point was computed in; null: as the graph and the runtime have it.
-        host: models of CPU, GPU and board, cores, memory; never a name.
+        host: the machine; never its name.
         runtime: what ran it.
         latency: calls of fixed sizes.
         throughput: passes over the sample.
@@ -102,7 +121,7 @@ class MeasurementFile(Record):
     artifact: MeasuredArtifact
     target: str
     precision: str | None
-    host: dict[str, Any]
+    host: MeasuredHost
     runtime: MeasuredRuntime
     latency: tuple[MeasuredLatency, ...]
     throughput: MeasuredThroughput

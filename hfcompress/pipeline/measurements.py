@@ -18,7 +18,7 @@ from hfcompress.results import Agreement, ArtifactResult, Difference, Interval, 
 from hfcompress.tasks.metrics import mean
 
 #: What may change on a machine without making it another one.
-_CHANGING = ("os", "python", "versions")
+_CHANGING = ("os", "python")
 
 
 def add_measurements(results: Results, paths: Sequence[Path]) -> Results:
@@ -50,7 +50,8 @@ def keep_measurements(results: Results, before: Path) -> Results:
 
 def _with(results: Results, found: MeasurementFile, origin: str) -> Results:
     measured = _artifact_of(results, found, origin)
-    identity = sha256_of({name: value for name, value in found.host.items() if name not in _CHANGING})[:12]
+    host = found.host.described()
+    identity = sha256_of({name: value for name, value in host.items() if name not in _CHANGING})[:12]
     measurement = _measurement(found, measured, identity, results.seed or 0)
 
     def key(other: Measurement) -> tuple[str, str, str | None]:
@@ -60,7 +61,7 @@ def _with(results: Results, found: MeasurementFile, origin: str) -> Results:
     changed = measured.model_copy(update={"measurements": (*kept, measurement)})
     artifacts = tuple(changed if artifact is measured else artifact for artifact in results.artifacts)
     versions = {**_versions(results.hosts.get(identity, {})), **found.runtime.versions}
-    hosts = {**results.hosts, identity: {**found.host, "versions": versions}}
+    hosts = {**results.hosts, identity: {**host, "versions": versions}}
     return results.model_copy(update={"artifacts": artifacts, "hosts": hosts})
 
 

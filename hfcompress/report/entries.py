@@ -72,7 +72,7 @@ def entries(results: Results) -> list[Entry]:
 
 
 def machine_names(results: Results) -> dict[str, str]:
-    """Id -> a few words for a host: its board, GPU or CPU; with the id where two have the same."""
+    """Id -> a few words for a host: its board, GPU or CPU, and power mode; with the id where two have the same."""
     words = {identity: _words(host) or identity for identity, host in results.hosts.items()}
     others = {m.host for artifact in results.artifacts for m in artifact.measurements}
     counts = [words[identity] for identity in words if identity in others]
@@ -83,7 +83,7 @@ def machine_names(results: Results) -> dict[str, str]:
 
 def _words(host: Mapping[str, Any]) -> str:
     said = host.get("board") or ", ".join(map(str, host.get("gpus") or ())) or host.get("cpu") or ""
-    return " ".join(_NOISE.sub(" ", str(said)).split())
+    return " ".join(f"{_NOISE.sub(' ', str(said))} {host.get('power_mode') or ''}".split())
 
 
 def _elsewhere(artifact: ArtifactResult, hosts: Mapping[str, str]) -> list[Entry]:

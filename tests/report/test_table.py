@@ -5,7 +5,7 @@ from typing import Any
 from hfcompress.report.detail import host_lines, hosts_table, latency_grid, latency_table, metrics_table, seconds_table
 from hfcompress.report.gates import gates_table, summary
 from hfcompress.report.table import headline_cell, headline_table
-from hfcompress.results import Agreement, Difference, Interval, Measurement
+from hfcompress.results import Measurement
 from tests.report.examples import HOST, SPREAD, artifact, changed, demo, difference, failed, gate
 
 
