@@ -25,7 +25,7 @@ from hfcompress.onnx_graph.profiles import parse_profiles
 from hfcompress.pipeline.bundle import Measured, measured_in_run, write_bundle
 from hfcompress.pipeline.predictions import predict_split
 from hfcompress.progress import SILENT
-from hfcompress.recipe.data import BenchmarkConfig, DataConfig
+from hfcompress.recipe.data import BenchmarkConfig, DataConfig, StreamConfig
 from hfcompress.recipe.tasks import TaskName
 from hfcompress.results import read_results
 from hfcompress.tasks import get_task
@@ -132,6 +132,36 @@ def test_a_damaged_artifact_is_refused(ran: Ran, tmp_path: Path) -> None:
     (copy / "config.json").write_text((copy / "config.json").read_text() + " ")
     with pytest.raises(InputError, match=r"is damaged: config\.json has changed"):
         write_bundle(copy, tmp_path / "device", BundleConfig("onnxruntime"), _in_large_batches(ran))
+
+
+def test_dynamic_int8_for_openvino_is_warned_of(ran: Ran, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bundled(ran, tmp_path / "onnx", "onnx", "openvino")
+    assert not caplog.records
+    bundled(ran, tmp_path / "int8", "int8", "openvino")
+    assert "int8 is dynamic INT8, which OpenVINO computes far more slowly" in caplog.text
+
+
+def test_answers_that_would_take_gigabytes_are_refused(
+    ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hfcompress.pipeline.bundle._MOST_REFERENCE", 100)
+    said = refused(ran, tmp_path / "device", "onnx", BundleConfig("onnxruntime", rows=ROWS))
+    assert "take fewer rows: --rows" in said
+
+
+def test_images_are_bundled_with_their_accuracy(digits: Path, tmp_path: Path) -> None:
+    export_onnx(tiny.save_resnet(tmp_path / "torch"), tmp_path / "onnx")
+    data = DataConfig(path=str(digits))
+    few = BenchmarkConfig(batch=(1, 2), repeats=5, stream=StreamConfig(batch=8))
+    out = tmp_path / "device"
+    made = write_bundle(tmp_path / "onnx", out, BundleConfig("jetson", rows=16), Measured(data, "validation", few))
+    (profile,) = made.profiles.values()
+    assert (profile.minimum, profile.optimum, profile.maximum) == ((1, 3, 32, 32), (8, 3, 32, 32), (8, 3, 32, 32))
+    assert "--maxShapes=pixel_values:8x3x32x32" in (out / "build.sh").read_text()
+    write_bundle(tmp_path / "onnx", out, BundleConfig("onnxruntime", rows=16), Measured(data, "validation", few))
+    found = measure.measure(out, 1, measure.CPU)
+    assert (found["accuracy"]["rows"], found["agreement"]["max_difference"]) == (16, 0.0)
+    assert [cell["sequence"] for cell in found["latency"]] == [None, None]
 
 
 def test_a_file_of_tune_travels_along_as_it_is(ran: Ran, tmp_path: Path) -> None:
