@@ -32,7 +32,6 @@ class BundleConfig:
         precision: what floating point is computed in; None: as the graph and the runtime have it. INT8 is in the graph.
         profiles: input -> the sizes that an engine is built for; empty: those of the data.
         serving: a file of `tune` that travels along.
-        seed: chooses the sample.
     """
 
     target: Target
@@ -40,7 +39,6 @@ class BundleConfig:
     precision: Precision | None = None
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     serving: Path | None = None
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.target not in get_args(Target):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,4 +73,4 @@ def _measured(
     benchmark = config_of(BenchmarkConfig, **{**known.model_dump(), **grid})
     if rows is not None:
         return Measured(data_config(*rows), "test", benchmark)
-    return None if found is None else Measured(found.data, found.split, benchmark)
+    return None if found is None else replace(found, benchmark=benchmark)

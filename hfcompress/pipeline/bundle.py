@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from hfcompress._version import __version__
 from hfcompress.artifact import Artifact, Manifest, damage, digest_of, hash_folder, read_manifest
@@ -19,13 +17,13 @@ from hfcompress.bundle.description import (
     Bundle,
     BundledArtifact,
     BundledBenchmark,
-    Decision,
     GridCell,
     Reference,
     bundled_profiles,
 )
 from hfcompress.bundle.folder import check_out, copy_model, write_batches, write_documents, writing_bundle
 from hfcompress.bundle.profiles import check_profiles, widened
+from hfcompress.bundle.sample import Sampler
 from hfcompress.bundle.trtexec import ENGINE, build_script
 from hfcompress.errors import InputError, ModelError
 from hfcompress.host import describe_host
@@ -50,9 +48,6 @@ from hfcompress.tasks.loading import load_data
 
 logger = logging.getLogger(__name__)
 
-#: Bytes of reference outputs that a bundle may hold: large vocabularies have gigabytes.
-_MOST_REFERENCE = 500_000_000
-
 
 @dataclass(frozen=True)
 class Measured:
@@ -62,11 +57,13 @@ class Measured:
         data: where rows come from.
         split: the role of the split that the sample is of.
         benchmark: the latency grid, and the batches of the sample.
+        seed: chooses the sample, and the rows of a `limit`.
     """
 
     data: DataConfig
     split: Split
     benchmark: BenchmarkConfig
+    seed: int = 0
 
 
 def write_bundle(
@@ -98,22 +95,20 @@ def write_bundle(
     return packing.write(folder)
 
 
-def run_of(artifact: Path) -> RunFolder | None:
+def _run_of(artifact: Path) -> RunFolder | None:
     """The run folder that an artifact lies in, if it does."""
-    root = artifact.resolve().parents[1]
-    folder = RunFolder(root)
-    return (
-        folder if folder.recipe.is_file() and folder.artifact(artifact.resolve().name) == artifact.resolve() else None
-    )
+    path = artifact.resolve()
+    folder = RunFolder(path.parents[1])
+    return folder if folder.recipe.is_file() and folder.artifact(path.name) == path else None
 
 
 def measured_in_run(artifact: Path) -> Measured | None:
     """What the recipe of an artifact's run measures; None outside a run."""
-    folder = run_of(artifact)
+    folder = _run_of(artifact)
     if folder is None:
         return None
     recipe = load_recipe(folder.recipe)
-    return Measured(recipe.data, recipe.evaluate.gates_on, recipe.benchmark)
+    return Measured(recipe.data, recipe.evaluate.gates_on, recipe.benchmark, recipe.seed)
 
 
 def _of_run(artifact: Path) -> Measured:
@@ -147,7 +142,7 @@ def _with_length(measured: Measured, manifest: Manifest | None) -> Measured:
     length = None if manifest is None else manifest.details.get("max_length")
     if length is None:
         return measured
-    return Measured(measured.data.model_copy(update={"max_length": length}), measured.split, measured.benchmark)
+    return replace(measured, data=measured.data.model_copy(update={"max_length": length}))
 
 
 class _Packing:
@@ -168,12 +163,13 @@ class _Packing:
         self.artifact = Artifact(source, format)
         self.name = source.resolve().name if manifest is None else manifest.name
         self.config, self.progress = config, progress
-        self.split, self.benchmark = measured.split, measured.benchmark
+        self.split, self.benchmark, self.seed = measured.split, measured.benchmark, measured.seed
         self.task = get_task(name)
-        self.data = load_data(measured.data, self.task, source, config.seed)
+        self.data = load_data(measured.data, self.task, source, self.seed)
         self.processor = self.task.load_processor(source)
-        self.cells = grid(self.task, self.artifact, self.benchmark, config.seed)
+        self.cells = grid(self.task, self.artifact, self.benchmark, self.seed)
         self.runtime: Runtime = runtime_for(source, format, name)
+        self.sampler = Sampler(self.runtime, self.data, self.processor, self.benchmark.stream.batch)
 
     def write(self, out: Path) -> Bundle:
         """Check what the target would refuse, answer the sample, and write."""
@@ -184,8 +180,9 @@ class _Packing:
         digest = digest_of(hash_folder(self.artifact.path))
         with writing_bundle(out) as folder:
             model = copy_model(self.artifact.path, self.artifact.format, folder)
-            rows = self._write_sample(folder)
-            write_batches({str(cell): self._inputs(cell.inputs) for cell in self.cells}, folder / "grid.npz")
+            chosen = self.data.sampled(self.split, self.config.rows, self.seed)
+            rows = self.sampler.write(chosen.prepared(self.split, self.processor), folder, self.progress)
+            write_batches({str(cell): self.sampler.inputs(cell.inputs) for cell in self.cells}, folder / "grid.npz")
             artifact = BundledArtifact(name=self.name, digest=digest, format=self.artifact.format)
             bundle = self._describe(artifact, model, profiles, rows)
             script = self._script(model, profiles)
@@ -229,61 +226,6 @@ class _Packing:
                 f"{self.artifact.path} --target tensorrt"
             )
 
-    def _write_sample(self, folder: Path) -> int:
-        """The sample's inputs, and what the artifact answers here; gives the number of prepared rows."""
-        data = self.data.sampled(self.split, self.config.rows, self.config.seed)
-        prepared = data.prepared(self.split, self.processor)
-        inputs: dict[str, Mapping[str, np.ndarray]] = {}
-        answers: dict[str, Mapping[str, np.ndarray]] = {}
-        rows, size = 0, 0
-        with self.progress.bar(f"{self.name}: answers that travel along", len(prepared)) as bar:
-            batches = data.batches(prepared, self.processor, self.benchmark.stream.batch)
-            for place, batch in enumerate(batches):
-                key, answered = f"{place:04}", dict(self._answers(batch))
-                inputs[key], answers[key] = self._inputs(batch), answered
-                rows += len(batch["row_id"])
-                size += sum(array.nbytes for array in answered.values())
-                self._check_size(size * len(prepared) / rows)
-                bar.advance(len(batch["row_id"]))
-        write_batches(inputs, folder / "sample.npz")
-        write_batches(answers, folder / "reference.npz")
-        return rows
-
-    def _check_size(self, size: float) -> None:
-        if size > _MOST_REFERENCE:
-            fit = max(1, int(self.config.rows * _MOST_REFERENCE / size))
-            raise InputError(
-                f"the answers that travel along would take {size / 1e9:.1f} GB, above {_MOST_REFERENCE / 1e9:g}; take "
-                f"fewer rows: --rows {fit}"
-            )
-
-    def _inputs(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {name: np.asarray(batch[name]) for name in self.runtime.input_names}
-
-    def _answers(self, batch: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
-        """The outputs of a batch where they mean something, `mask` that says where, and its labels."""
-        outputs = self.runtime.predict(batch)
-        mask = _mask(self._decision, batch, outputs[self.task.outputs[0]])
-        for name in self.task.outputs:
-            kept = outputs[name] if mask is None else outputs[name][mask]
-            yield name, kept.astype(np.float32)
-        if mask is not None:
-            yield "mask", mask
-        if self._judged:
-            yield "labels", np.asarray(batch["labels"])
-
-    @property
-    def _decision(self) -> Decision:
-        if self.task.name == "feature-extraction" or self.data.labels.problem == "regression":
-            return "number"
-        return "classes" if self.data.labels.problem == "multi_label_classification" else "class"
-
-    @property
-    def _judged(self) -> bool:
-        """Whether accuracy can be told from single outputs and labels."""
-        single = self.data.labels.problem == "single_label_classification"
-        return single and self.task.name in ("text-classification", "image-classification")
-
     def _script(self, model: str, profiles: Profiles) -> str | None:
         target = self.config.target
         if target not in ("jetson", "trtexec"):
@@ -304,13 +246,13 @@ class _Packing:
             model=model,
             engine=ENGINE if self.config.builds_engine else None,
             task=self.task.name,
-            metric="accuracy" if self._judged else None,
-            decision=self._decision,
+            metric="accuracy" if self.sampler.is_judged else None,
+            decision=self.sampler.decision,
             labels=self.data.labels.names,
             outputs=self.task.outputs,
             split=self.split,
             rows=rows,
-            seed=self.config.seed,
+            seed=self.seed,
             max_length=self.data.max_length,
             benchmark=BundledBenchmark(
                 grid=cells,
@@ -335,15 +277,3 @@ def _named(errors: Sequence[Finding]) -> str:
         f"{found[0].node}: {found[0].what} ({rule}, {len(found)} places: {found[0].cure})"
         for rule, found in rules.items()
     )
-
-
-def _mask(decision: Decision, batch: Mapping[str, np.ndarray], output: np.ndarray) -> np.ndarray | None:
-    """Where outputs of single tokens mean something: where there is a label, else where there is a token."""
-    if output.ndim < 3:
-        return None
-    labels = batch.get("labels")
-    if decision == "class" and labels is not None and labels.shape == output.shape[:2]:
-        found: np.ndarray = labels != -100
-        return found
-    attended = batch.get("attention_mask")
-    return None if attended is None or attended.shape != output.shape[:2] else attended.astype(np.bool_)

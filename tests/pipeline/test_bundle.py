@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def _in_large_batches(ran: Ran) -> Measured:
     found = measured_in_run(artifact(ran, "int8"))
     assert found is not None
     stream = found.benchmark.stream.model_copy(update={"batch": 32})
-    return Measured(found.data, found.split, found.benchmark.model_copy(update={"stream": stream}))
+    return replace(found, benchmark=found.benchmark.model_copy(update={"stream": stream}))
 
 
 def refused(ran: Ran, out: Path, name: str, config: BundleConfig) -> str:
@@ -144,7 +145,7 @@ def test_dynamic_int8_for_openvino_is_warned_of(ran: Ran, tmp_path: Path, caplog
 def test_answers_that_would_take_gigabytes_are_refused(
     ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hfcompress.pipeline.bundle._MOST_REFERENCE", 100)
+    monkeypatch.setattr("hfcompress.bundle.sample._MOST_BYTES", 100)
     said = refused(ran, tmp_path / "device", "onnx", BundleConfig("onnxruntime", rows=ROWS))
     assert "take fewer rows: --rows" in said
 
