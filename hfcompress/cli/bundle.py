@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from hfcompress.cli.console import Session, stdout_console
 from hfcompress.cli.options import Column, Debug, Format, OutputFormat, Split, config_of, data_config
+from hfcompress.recipe.data import DataConfig
+from hfcompress.recipe.data import Split as SplitRole
 
 if TYPE_CHECKING:
     from hfcompress.pipeline.bundle import Measured
@@ -60,6 +62,18 @@ def bundle(
     session.emit("bundle", out=str(out), bundle=made.model_dump(mode="json", by_alias=True))
 
 
+def _rows(path: str, columns: list[str], split: str | None) -> tuple[DataConfig, SplitRole]:
+    """The data with all its splits, whose lengths an engine has to take, and the role of the one that is measured."""
+    from hfcompress.tasks.dataset import split_names
+
+    config = data_config(path, columns, split)
+    (named,) = config.splits.values()
+    there = split_names(config)
+    splits: dict[SplitRole, str] = {role: role for role in get_args(SplitRole) if role in there}
+    role: SplitRole = next((role for role in splits if role == named), "test")
+    return config.model_copy(update={"splits": {**splits, role: named}}), role
+
+
 def _measured(
     artifact: Path, rows: tuple[str, list[str], str | None] | None, batch: tuple[int, ...], sequence: tuple[int, ...]
 ) -> Measured | None:
@@ -72,5 +86,5 @@ def _measured(
     known = BenchmarkConfig() if found is None else found.benchmark
     benchmark = config_of(BenchmarkConfig, **{**known.model_dump(), **grid})
     if rows is not None:
-        return Measured(data_config(*rows), "test", benchmark)
+        return Measured(*_rows(*rows), benchmark)
     return None if found is None else replace(found, benchmark=benchmark)

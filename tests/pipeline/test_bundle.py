@@ -219,6 +219,17 @@ def test_the_command_bundles_adds_and_reports(
         assert code == 2
         assert message in said
     assert (run / "results.json").read_bytes() == before
+    alone, rows = shutil.copytree(run / "artifacts" / "onnx", tmp_path / "alone"), ran.recipe.data.path
+    told = ("--data", rows, "--split", "validation", "--target", "trtexec", "--sequence", 4, "--batch", 1)
+    assert call("bundle", alone, *told, "--out", out)[0] == 0
+    made = json.loads((out / "bundle.json").read_text())
+    longest = max(
+        len(line.split(",")[1].split())
+        for split in ("train", "validation", "test")
+        for line in (Path(rows) / f"{split}.csv").read_text().splitlines()[1:]
+    )
+    assert (made["split"], made["rows"]) == ("validation", 32)
+    assert made["profiles"]["input_ids"]["maximum"] == [32, longest + 2]  # of all splits, with [CLS] and [SEP]
 
 
 SEVERAL = Labels(("good", "bad", "numbered"), {}, "multi_label_classification")
