@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from hfcompress._version import __version__
 
 if TYPE_CHECKING:
+    from hfcompress.bundle.config import BundleConfig
     from hfcompress.errors import HfcompressError
     from hfcompress.export.api import export_onnx
     from hfcompress.onnx_graph.lint.files import lint_onnx
     from hfcompress.pipeline.build import Options
+    from hfcompress.pipeline.bundle import write_bundle
     from hfcompress.pipeline.measure import measure
     from hfcompress.pipeline.run import run_recipe
     from hfcompress.pipeline.simulate import simulate
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from hfcompress.training.trainer import DistillationTrainer
 
 _PLACES = {
+    "BundleConfig": "hfcompress.bundle.config",
     "DistillationArguments": "hfcompress.training.arguments",
     "DistillationTrainer": "hfcompress.training.trainer",
     "HfcompressError": "hfcompress.errors",
@@ -52,9 +55,11 @@ _PLACES = {
     "read_results": "hfcompress.results",
     "run_recipe": "hfcompress.pipeline.run",
     "simulate": "hfcompress.pipeline.simulate",
+    "write_bundle": "hfcompress.pipeline.bundle",
 }
 
 __all__ = [
+    "BundleConfig",
     "DistillationArguments",
     "DistillationTrainer",
     "HfcompressError",
@@ -77,6 +82,7 @@ __all__ = [
     "read_results",
     "run_recipe",
     "simulate",
+    "write_bundle",
 ]
 
 

@@ -23,6 +23,7 @@ from hfcompress.pipeline.folder import RunFolder
 from hfcompress.pipeline.follow import follow
 from hfcompress.pipeline.gates import Evidence, judge, marked, reference_of
 from hfcompress.pipeline.lead import Lead, leading
+from hfcompress.pipeline.measurements import keep_measurements
 from hfcompress.pipeline.plan import Plan, make_plan, needed_bytes
 from hfcompress.pipeline.predictions import Predictions, predict_split, read_predictions, write_predictions
 from hfcompress.pipeline.provenance import data_source, source_models
@@ -123,7 +124,7 @@ class _Run:
         with self._clock("benchmark"):
             timings = self._timings()
         with self._clock("report"):
-            results = self._results(timings)
+            results = keep_measurements(self._results(timings), self.folder.results)
             keep_examples(self.folder, results, self.plan.data, self.plan.recipe.evaluate.report_on)
             write_report(results, self.folder.root, gather_evidence(self.folder, results))
         results = results.model_copy(update={"seconds": dict(self.seconds)})

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 OPTIMIZED = "optimized.onnx"
 #: Fusions into operators whose CPU kernel is slower than what they replace. SkipLayerNormalization took 1.0 ms where
 #: Add and LayerNormalization take 0.2 (512 x 384 float32, one thread, ONNX Runtime 1.32).
-_SLOW_FUSIONS = ["SkipLayerNormFusion"]
+SLOW_FUSIONS = ["SkipLayerNormFusion"]
 #: What ONNX Runtime says where a provider's libraries cannot be loaded.
 _NOT_LOADED = "Please install TensorRT libraries"
 #: ONNX Runtime's name of an input's element type -> numpy's.
@@ -149,7 +149,7 @@ def _open_session(graph: Path, provider: str, options: Any, provider_options: Ma
                 str(graph),
                 sess_options=options,
                 providers=[(provider, dict(provider_options))],
-                disabled_optimizers=_SLOW_FUSIONS if provider == CPU else None,
+                disabled_optimizers=SLOW_FUSIONS if provider == CPU else None,
                 enable_fallback=False,  # to the CPU, with a printed line only
             )
         except _refusals() as error:
