@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from hfcompress._version import __version__
 
 if TYPE_CHECKING:
+    from hfcompress.bundle.config import BundleConfig
     from hfcompress.errors import HfcompressError
     from hfcompress.export.api import export_onnx
     from hfcompress.onnx_graph.lint.files import lint_onnx
     from hfcompress.pipeline.build import Options
+    from hfcompress.pipeline.bundle import write_bundle
     from hfcompress.pipeline.measure import measure
     from hfcompress.pipeline.run import run_recipe
     from hfcompress.pipeline.simulate import simulate
@@ -25,11 +27,13 @@ if TYPE_CHECKING:
     from hfcompress.recipe.recipe import Recipe
     from hfcompress.results import Results, read_results
     from hfcompress.runtimes.load import LoadedModel, load
+    from hfcompress.runtimes.tensorrt import provider_options
     from hfcompress.training.arguments import DistillationArguments
     from hfcompress.training.qat_trainer import QATArguments, QATTrainer
     from hfcompress.training.trainer import DistillationTrainer
 
 _PLACES = {
+    "BundleConfig": "hfcompress.bundle.config",
     "DistillationArguments": "hfcompress.training.arguments",
     "DistillationTrainer": "hfcompress.training.trainer",
     "HfcompressError": "hfcompress.errors",
@@ -46,13 +50,16 @@ _PLACES = {
     "load": "hfcompress.runtimes.load",
     "load_recipe": "hfcompress.recipe.loader",
     "measure": "hfcompress.pipeline.measure",
+    "provider_options": "hfcompress.runtimes.tensorrt",
     "quantize_onnx": "hfcompress.quantize.api",
     "read_results": "hfcompress.results",
     "run_recipe": "hfcompress.pipeline.run",
     "simulate": "hfcompress.pipeline.simulate",
+    "write_bundle": "hfcompress.pipeline.bundle",
 }
 
 __all__ = [
+    "BundleConfig",
     "DistillationArguments",
     "DistillationTrainer",
     "HfcompressError",
@@ -70,10 +77,12 @@ __all__ = [
     "load",
     "load_recipe",
     "measure",
+    "provider_options",
     "quantize_onnx",
     "read_results",
     "run_recipe",
     "simulate",
+    "write_bundle",
 ]
 
 

@@ -11,7 +11,9 @@ import numpy as np
 
 from hfcompress.artifact import Artifact
 from hfcompress.export.api import TOLERANCE
-from hfcompress.export.check import Agreement, compare
+from hfcompress.export.check import Agreement, compare, compare_in_spreads
+from hfcompress.export.half import TOLERANCE as HALF_TOLERANCE
+from hfcompress.export.half import halve_
 from hfcompress.export.openvino import convert_where_it_holds
 from hfcompress.export.optimum import export_with_optimum
 from hfcompress.export.rewrite import rewrite_where_it_holds
@@ -21,7 +23,7 @@ from hfcompress.recipe.stages import ExportConfig
 from hfcompress.runtimes.base import Runtime
 from hfcompress.runtimes.onnxruntime import OnnxRuntime
 from hfcompress.runtimes.openvino import OpenVinoRuntime
-from hfcompress.runtimes.settings import runtime_of
+from hfcompress.runtimes.settings import RUNTIMES
 from hfcompress.runtimes.torch import TorchRuntime
 from hfcompress.stage import Inputs, Run
 
@@ -47,6 +49,8 @@ def export(config: ExportConfig, inputs: Inputs, run: Run) -> Artifact:
     )
     if config.format == "openvino":
         proven = convert_where_it_holds(run.out, _proof(config, source, structure, run))
+    if config.dtype == "fp16":
+        rewritten = {**rewritten, **_in_half(config, source, run)}
     trained_for = {name: value for name, value in (source.details or {}).items() if name in _OF_QAT}
     details = {**trained_for, **_runtime_of(source), **proven, **rewritten}
     logger.info("%s: logits differ by at most %.2g", run.name, details["largest_difference"])
@@ -55,12 +59,20 @@ def export(config: ExportConfig, inputs: Inputs, run: Run) -> Artifact:
 
 def _runtime_of(source: Artifact) -> dict[str, str]:
     """What runs an export, where it is not the format's own."""
-    provider = (source.details or {}).get("provider")
-    return {} if provider is None else {"runtime": runtime_of(provider)}
+    runtime = RUNTIMES.get((source.details or {}).get("target", ""))
+    return {} if runtime is None else {"runtime": runtime}
 
 
 def _in_openvino(config: ExportConfig, source: Artifact) -> bool:
     return config.format == "openvino" or _runtime_of(source).get("runtime", "").startswith("openvino")
+
+
+def _in_half(config: ExportConfig, source: Artifact, run: Run) -> dict[str, Any]:
+    """Put the proven graph in float16, and prove it again, on the CPU, with the bounds of float16."""
+    tolerance = HALF_TOLERANCE if config.tolerance is None else config.tolerance
+    half = OnnxRuntime(halve_(run.out))
+    found = compare_in_spreads(_torch(source, run), half, _batches(source.path, run), tolerance)
+    return {"dtype": "fp16", "fp16_tolerance": tolerance, "fp16_largest_difference": found.largest}
 
 
 #: A graph -> the figures of its comparison with the source; raises where it is not as it should be.

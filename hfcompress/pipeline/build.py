@@ -23,6 +23,7 @@ from hfcompress.errors import InputError, StageError
 from hfcompress.host import describe_host
 from hfcompress.hub.local_paths import published_name, without_local_paths
 from hfcompress.pipeline.dispatch import code_of, run_stage
+from hfcompress.pipeline.engines import sized
 from hfcompress.pipeline.folder import RunFolder
 from hfcompress.pipeline.judge import RecipeJudge
 from hfcompress.pipeline.keys import library_version, stage_key
@@ -81,8 +82,8 @@ def key_of(plan: Plan, name: str, made: Mapping[str, Made]) -> str:
     student = plan.student_of(name)
     if student is not None:
         inputs["student"] = made[student].digest
-    recipe = plan.recipe
-    return stage_key(recipe.stages[name].config, plan.data, recipe.seed, inputs, source_format(recipe, name))
+    config, source = sized(plan.recipe, name, plan.data.task), source_format(plan.recipe, name)
+    return stage_key(config, plan.data, plan.recipe.seed, inputs, source)
 
 
 def cached(plan: Plan, name: str, folder: RunFolder, key: str) -> Made | None:
@@ -154,7 +155,7 @@ def run_named(plan: Plan, name: str, made: Mapping[str, Made], run: Run) -> Arti
     start = None if student is None else made[student].artifact
     inputs = Inputs(made[plan.recipe.source_of(name)].artifact, teachers, start)
     try:
-        return run_stage(stage.config, inputs, run)
+        return run_stage(sized(plan.recipe, name, plan.data.task), inputs, run)
     except (RuntimeError, MemoryError, OSError) as error:
         # What torch, ONNX Runtime and the disk raise; a defect of ours is a TypeError or the like and stays one.
         raise StageError(f"the stage `{name}` ({stage.verb}) failed: {error}") from error

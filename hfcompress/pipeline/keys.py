@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
@@ -15,7 +16,7 @@ from hfcompress.pipeline.dispatch import code_of
 from hfcompress.recipe.data import Split
 from hfcompress.recipe.quantization import Target
 from hfcompress.recipe.recipe import SOURCE_FORMAT
-from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
+from hfcompress.recipe.stages import EngineConfig, ExportConfig, QuantizeConfig, StageConfig
 from hfcompress.recipe.training_stages import QatConfig, TaughtConfig
 from hfcompress.recipe.verb import Format
 from hfcompress.tasks.data import Data
@@ -71,6 +72,8 @@ def _data_read(config: StageConfig, data: Data) -> dict[str, Any]:
         calibrates: tuple[Split, ...] = () if config.calibration is None else ("train",)
         searches: tuple[Split, ...] = () if config.fallback is None else ("validation",)
         return data.identity(*calibrates, *searches) if calibrates or searches else {}
+    if isinstance(config, EngineConfig):  # profiles cover the lengths of all rows
+        return data.identity(*data.rows.splits)
     splits: tuple[Split, ...] = ("validation",) if isinstance(config, ExportConfig) else ("train",)
     if _evaluates(config):
         splits = ("train", "validation")
@@ -84,12 +87,17 @@ def _evaluates(config: StageConfig) -> bool:
 
 
 def _machine(config: StageConfig, source: Format) -> dict[str, Any]:
-    """What of this machine decides the result: world size, effective batch and dtype of training, the CPU of INT8."""
+    """What of this machine decides the result: world size, effective batch and dtype of training, the CPU of INT8,
+    the GPU of an engine."""
     if isinstance(config, ExportConfig):
         return {}
     if isinstance(config, QuantizeConfig):
         # What NNCF writes is for OpenVINO; how many bits weights have, this host decides.
         return _served_by("auto" if source == "openvino" else config.target)
+    if isinstance(config, EngineConfig):
+        from hfcompress.runtimes.tensorrt import this_machine
+
+        return asdict(this_machine())
     training = config.training
     world = world_size()
     rows = training.get("per_device_train_batch_size", 8) * training.get("gradient_accumulation_steps", 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from hfcompress.artifact import Artifact
 from hfcompress.errors import StageError
@@ -18,7 +17,7 @@ from hfcompress.quantize.nncf import quantize_with_nncf
 from hfcompress.quantize.quantizer import quantizer_for
 from hfcompress.quantize.rows import calibration_batches
 from hfcompress.quantize.simulation import check_target
-from hfcompress.quantize.targets import Scheme, scheme_for
+from hfcompress.quantize.targets import Scheme, runs_elsewhere, scheme_for
 from hfcompress.recipe.stages import QuantizeConfig
 from hfcompress.runtimes.openvino import integer_product_count
 from hfcompress.stage import Inputs, Run
@@ -35,7 +34,9 @@ def quantize(config: QuantizeConfig, inputs: Inputs, run: Run) -> Artifact:
     write = quantizer_for(
         config, source, scheme, lambda: calibration_batches(run.data, task.load_processor(source), samples, run.seed)
     )
-    details = {**details_of(scheme), **write.details}
+    details = {"target": scheme.target, "reason": scheme.reason, **write.details}
+    if scheme.runtime is not None:
+        details["runtime"] = scheme.runtime
     if config.fallback is None:
         write(run.out)
     else:
@@ -47,14 +48,6 @@ def quantize(config: QuantizeConfig, inputs: Inputs, run: Run) -> Artifact:
     return Artifact(run.out, "onnx", details={**details, **check_target(run.out, scheme.target, run)})
 
 
-def details_of(scheme: Scheme) -> dict[str, Any]:
-    """What an artifact's manifest says of its target; `runtime` where it is not the format's own."""
-    details = {"target": scheme.target, "reason": scheme.reason}
-    if scheme.runtime is not None:
-        details["runtime"] = scheme.runtime
-    return details
-
-
 def counted(path: Path, source: Path, scheme: Scheme) -> int:
     """How many products became integer: of a graph for a CPU or for OpenVINO, as executed here; of others, those
     between Q/DQ.
@@ -64,10 +57,10 @@ def counted(path: Path, source: Path, scheme: Scheme) -> int:
     """
     if scheme.target == "openvino" and is_installed("openvino"):  # else its graph can be written all the same
         count = integer_product_count(path)
-    elif scheme.provider == Scheme.provider:
-        count = integer_operator_count(path)
-    else:
+    elif runs_elsewhere(scheme.target):
         count = dequantized_product_count(path)
+    else:
+        count = integer_operator_count(path)
     if count == 0:
         raise StageError(
             f"quantize found no MatMul with constant weights in {source.name}; INT8 would gain nothing; leave the "

@@ -90,8 +90,8 @@ def load(
 
     Args:
         path: a folder: torch (safetensors), ONNX, OpenVINO, or a whole published repository. Or a Hub id.
-        runtime: `torch`, `torch:cuda`, `onnxruntime`, `onnxruntime:<provider>` or `openvino`; default: the format's own
-            on the CPU.
+        runtime: `torch`, `torch:cuda`, `onnxruntime`, `onnxruntime:<provider>` or `openvino`; default: what the
+            artifact is made for, else the format's own on the CPU.
         artifact: which one, where a published repository holds several.
         revision: a branch, tag or commit of a Hub id.
         threads: cores of one call; default: all that this process may use.
@@ -108,7 +108,7 @@ def load(
     return LoadedModel(
         task=code,
         processor=code.load_processor(found.folder),
-        runtime=runtime_for(found.model, found.format, task, Settings(runtime, threads)),
+        runtime=runtime_for(found.model, found.format, task, Settings(runtime or found.runtime, threads)),
         labels=code.labels_of_model(config),
         max_length=int(found.details.get("max_length", _MAX_LENGTH)),
     )
@@ -131,6 +131,12 @@ class _Located:
     format: str
     task: str | None
     details: Mapping[str, Any]
+
+    @property
+    def runtime(self) -> str | None:
+        """What it is made for, where its manifest says it."""
+        said = self.details.get("runtime")
+        return said if isinstance(said, str) else None
 
 
 def _locate(path: Path | str, artifact: str | None, revision: str | None) -> _Located:

@@ -10,14 +10,8 @@ from hfcompress.errors import InputError
 #: What floating point is computed in.
 Precision = Literal["fp32", "bf16", "fp16"]
 
-
-def runtime_of(provider: str) -> str:
-    """The name of what runs a target, as `Runtime.name` has it.
-
-    Args:
-        provider: an execution provider of ONNX Runtime, or such a name already: `openvino:CPU`.
-    """
-    return provider if ":" in provider else f"onnxruntime:{provider}"
+#: Target of INT8 -> what runs its graphs on this machine, where that is not ONNX Runtime's CPU provider.
+RUNTIMES = {"openvino": "openvino:CPU"}
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def test_a_conversion_that_answers_otherwise_is_refused(
 @pytest.mark.parametrize("format", [pytest.param("onnx", marks=pytest.mark.slow), "openvino"])
 def test_what_was_trained_for_openvino_is_integer_in_it(format: Any, reviews: Path, tmp_path: Path) -> None:
     source = fake_quantized(tmp_path / "source", "bert")
-    artifact = Artifact(source, "torch", {"target": "openvino", "provider": "openvino:CPU"})
+    artifact = Artifact(source, "torch", {"target": "openvino"})
     run = make_run(tmp_path, reviews)
     made = export(ExportConfig(format=format), Inputs(artifact), run)
     details = made.details or {}
@@ -92,7 +92,7 @@ def test_a_layer_that_is_not_integer_in_openvino_is_named(reviews: Path, tmp_pat
 @pytest.mark.slow
 def test_layers_of_a_convolutional_network_are_found_by_their_names(digits: Path, tmp_path: Path) -> None:
     source = fake_quantized(tmp_path / "source", "resnet", task="image-classification")
-    artifact = Artifact(source, "torch", {"provider": "openvino:CPU"})
+    artifact = Artifact(source, "torch", {"target": "openvino"})
     made = export(ExportConfig(), Inputs(artifact), make_run(tmp_path, digits, "image-classification"))
     structure = read_structure(source)
     assert structure is not None
