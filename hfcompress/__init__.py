@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hfcompress.pipeline.measure import measure
     from hfcompress.pipeline.run import run_recipe
     from hfcompress.pipeline.simulate import simulate
+    from hfcompress.pipeline.tune import tune_artifact
     from hfcompress.profiling.api import explain
     from hfcompress.quantize.api import quantize_onnx
     from hfcompress.quantize.simulation import Simulation
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from hfcompress.recipe.recipe import Recipe
     from hfcompress.results import Results, read_results
     from hfcompress.runtimes.load import LoadedModel, load
+    from hfcompress.runtimes.pipeline import load_pipeline
     from hfcompress.training.arguments import DistillationArguments
     from hfcompress.training.qat_trainer import QATArguments, QATTrainer
     from hfcompress.training.trainer import DistillationTrainer
@@ -44,12 +46,14 @@ _PLACES = {
     "export_onnx": "hfcompress.export.api",
     "lint_onnx": "hfcompress.onnx_graph.lint.files",
     "load": "hfcompress.runtimes.load",
+    "load_pipeline": "hfcompress.runtimes.pipeline",
     "load_recipe": "hfcompress.recipe.loader",
     "measure": "hfcompress.pipeline.measure",
     "quantize_onnx": "hfcompress.quantize.api",
     "read_results": "hfcompress.results",
     "run_recipe": "hfcompress.pipeline.run",
     "simulate": "hfcompress.pipeline.simulate",
+    "tune_artifact": "hfcompress.pipeline.tune",
 }
 
 __all__ = [
@@ -68,12 +72,14 @@ __all__ = [
     "export_onnx",
     "lint_onnx",
     "load",
+    "load_pipeline",
     "load_recipe",
     "measure",
     "quantize_onnx",
     "read_results",
     "run_recipe",
     "simulate",
+    "tune_artifact",
 ]
 
 

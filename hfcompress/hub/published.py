@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from hfcompress.artifact import MANIFEST
+from hfcompress.artifact import MANIFEST, FileEntry, hash_file
 from hfcompress.errors import InputError, ModelError
 from hfcompress.hub.publication import PublishedArtifact, RepositoryManifest, is_inside
 from hfcompress.intake.json_text import read_mapping
@@ -38,6 +38,10 @@ class PublishedModel:
         if config is None:
             raise ModelError(f"{self.root / MANIFEST} names no config.json for this artifact; publish it again")
         return self.root / PurePosixPath(config).parent
+
+    def files(self) -> dict[str, FileEntry]:
+        """Its files, by path in the repository."""
+        return {name: hash_file(self.root / name) for name in self.said.files}
 
     @property
     def model(self) -> Path:

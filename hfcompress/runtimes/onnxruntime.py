@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,10 @@ _DTYPES = {
 class OnnxRuntime:
     """One ONNX graph on one execution provider. Needs ONNX Runtime and numpy only.
 
+    Calls may come from several threads. A session without threads of its own (`threads` is 1) takes them side by side:
+    one copy of the weights, whatever `streams` is. A pool of threads would be shared by all calls, so that with more
+    threads each stream gets its own session, and its own copy of the weights.
+
     Args:
         path: a folder with exactly one .onnx file, or the file.
         provider: an execution provider of ONNX Runtime.
@@ -43,6 +49,7 @@ class OnnxRuntime:
         provider_options: passed to the provider as they are (device id, caches, memory limits).
         profile: a folder; ONNX Runtime records the time of each operator for it (`profiled`), and writes the graph that
             it runs after its optimizations to `optimized.onnx` in it, weights beside it.
+        streams: calls that will run side by side, each on `threads` cores; further ones wait.
 
     Raises:
         ExtraError: ONNX Runtime is not installed.
@@ -57,6 +64,7 @@ class OnnxRuntime:
         threads: int | None = None,
         provider_options: Mapping[str, str] | None = None,
         profile: Path | None = None,
+        streams: int = 1,
     ) -> None:
         # A machine that only serves has ONNX Runtime without Optimum, and that is enough here.
         if importlib.util.find_spec("onnxruntime") is None:
@@ -64,7 +72,14 @@ class OnnxRuntime:
         self.threads = threads or _all_cores()
         self.name = f"onnxruntime:{provider}"
         options = session_options(provider, self.threads, profile)
-        self._session = _open_session(model_file(path), provider, options, provider_options)
+        graph, sessions = model_file(path), streams if self.threads > 1 else 1
+        self._session = _open_session(graph, provider, options, provider_options)
+        self._free: SimpleQueue[Any] | None = None
+        if sessions > 1:
+            self._free = SimpleQueue()
+            self._free.put(self._session)
+            for _ in range(sessions - 1):
+                self._free.put(_open_session(graph, provider, options, provider_options))
         self._dtypes = {node.name: _DTYPES.get(node.type) for node in self._session.get_inputs()}
         self._outputs = [node.name for node in self._session.get_outputs()]
 
@@ -76,7 +91,19 @@ class OnnxRuntime:
     def predict(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every output of the graph; inputs are cast to the graph's types. See `Runtime.predict`."""
         check_inputs(batch, self._dtypes, self.name)
-        return dict(zip(self._outputs, self._session.run(self._outputs, self.inputs_of(batch)), strict=True))
+        with self._session_for_call() as session:
+            return dict(zip(self._outputs, session.run(self._outputs, self.inputs_of(batch)), strict=True))
+
+    @contextmanager
+    def _session_for_call(self) -> Iterator[Any]:
+        if self._free is None:
+            yield self._session
+            return
+        session = self._free.get()
+        try:
+            yield session
+        finally:
+            self._free.put(session)
 
     def inputs_of(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the graph takes of a batch, in the graph's types."""

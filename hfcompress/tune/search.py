@@ -1,0 +1,209 @@
+"""Two searches over one set of workers: for single rows, one call after another, and for many rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from hfcompress.errors import InputError, MeasurementError
+from hfcompress.progress import Bar
+from hfcompress.runtimes.batching import Batching
+from hfcompress.runtimes.settings import Settings
+from hfcompress.tune.candidates import SINGLE, UNTUNED, Candidate, batchings_for
+from hfcompress.tune.options import TuneOptions
+from hfcompress.tune.race import Samples, every, race
+
+#: Shares of the budget: when the search for latency has to end, and the one for throughput; the rest is for the last
+#: comparison. And what one pass of everybody may take, so that the good ones get several.
+_LATENCY_SHARE, _SEARCH_SHARE, _FIRST_RUNG_SHARE = 0.25, 0.9, 0.3
+#: A budget does not cut a stream below so many rows: their lengths would not be those of the data.
+_FEWEST_ROWS = 128
+#: What an average pass of the first rung takes, in passes over sorted batches by the default session.
+_AVERAGE_PASS = 1.2
+_WARMUP = Batching(rows=32)
+
+
+class Pass(Protocol):
+    """One pass over a stream: its seconds, and those of each of its calls."""
+
+    @property
+    def seconds(self) -> float: ...
+
+    @property
+    def calls_s(self) -> Sequence[float]: ...
+
+
+class Timer(Protocol):
+    """What measures: `hfcompress.benchmark.stream_session.StreamSession`."""
+
+    def add_stream(self, name: str, batches: Iterable[Mapping[str, np.ndarray]]) -> None: ...
+
+    def start(self, settings: Sequence[Settings], warmup: str) -> dict[Settings, str]: ...
+
+    def measure(self, settings: Settings, stream: str) -> Pass: ...
+
+    def end(self, settings: Settings) -> None: ...
+
+
+@dataclass(frozen=True)
+class StreamRows:
+    """The rows that are run.
+
+    Attributes:
+        lengths: tokens of each row, in the order of arrival; ones where rows have no length.
+        batches: groups of places -> their batches.
+    """
+
+    lengths: np.ndarray
+    batches: Callable[[Sequence[np.ndarray]], Iterable[Mapping[str, np.ndarray]]]
+
+    def first(self, count: int) -> StreamRows:
+        """The first rows alone: their places stay what they are."""
+        return StreamRows(self.lengths[:count], self.batches)
+
+
+@dataclass
+class Found:
+    """What one search found.
+
+    Attributes:
+        samples: seconds of each pass of everybody.
+        best, default: the winner, and the session that nobody has tuned.
+        calls: candidate -> seconds of each call, of all its passes.
+        last: seconds of the passes of `best` and of `default` in the last comparison; pass i of both ran side by side.
+        last_calls: likewise, of each call.
+    """
+
+    samples: Samples[Candidate]
+    best: Candidate
+    default: Candidate
+    calls: dict[Candidate, list[float]]
+    last: dict[Candidate, list[float]] = field(default_factory=dict)
+    last_calls: dict[Candidate, list[float]] = field(default_factory=dict)
+
+
+@dataclass
+class Findings:
+    """Both searches, the rows that they ran on, and the settings that could not be loaded."""
+
+    latency: Found
+    throughput: Found
+    rows: StreamRows
+    left_out: dict[Settings, str]
+
+
+class Search:
+    """One search with its clock.
+
+    Args:
+        timer: measures.
+        rows: what is run.
+        default: the settings that nobody has tuned.
+        options: the bounds.
+        bar: sees the seconds.
+    """
+
+    def __init__(self, timer: Timer, rows: StreamRows, default: Settings, options: TuneOptions, bar: Bar) -> None:
+        self._timer, self._rows, self._default, self._options, self._bar = timer, rows, default, options, bar
+        self._begin, self._shown = time.monotonic(), 0
+        self._calls: dict[Candidate, list[float]] = {}
+
+    def run(self, settings: Sequence[Settings]) -> Findings:
+        """Search among these settings, the default ones among them.
+
+        Raises:
+            InputError: the budget is too small for a first look at everybody.
+            MeasurementError: the default session could not be measured.
+        """
+        left_out = self._load(settings)
+        usable = [each for each in settings if each not in left_out]
+        batchings = batchings_for(self._rows.lengths)
+        self._fit_budget(len(usable) * len(batchings))
+        self._add_streams([*batchings, SINGLE])
+        latency = self._search([Candidate(each, SINGLE) for each in usable if each.streams == 1], _LATENCY_SHARE)
+        kept = {self._default, latency.best.settings}
+        candidates = [Candidate(each, batching) for batching in batchings for each in usable]
+        throughput = self._search(candidates, _SEARCH_SHARE, kept)
+        for found in (latency, throughput):
+            self._compare(found)
+        return Findings(latency, throughput, self._rows, left_out)
+
+    def _load(self, settings: Sequence[Settings]) -> dict[Settings, str]:
+        small = self._rows.first(_FEWEST_ROWS)
+        self._timer.add_stream("warm-up", small.batches(_WARMUP.groups(small.lengths)))
+        left_out = self._timer.start(settings, "warm-up")
+        if self._default in left_out:
+            raise MeasurementError(f"the default session cannot run it: {left_out[self._default]}")
+        self._tick("loaded")
+        return left_out
+
+    def _fit_budget(self, combinations: int) -> None:
+        """Cut the rows to what the first rung can run, unless the user said how many."""
+        if self._options.exhaustive:
+            return
+        few = min(_FEWEST_ROWS, len(self._rows.lengths))
+        # The fastest of three: a hiccup here would cut the rows of the whole search.
+        pass_s = min(self._timer.measure(self._default, "warm-up").seconds for _ in range(3))
+        each_s = _AVERAGE_PASS * pass_s / few
+        left = self._options.budget_s - self._elapsed()
+        fitting = int(_FIRST_RUNG_SHARE * left / (each_s * combinations))
+        if fitting < few and each_s * few * combinations > left:
+            needed = self._elapsed() + each_s * few * combinations / _FIRST_RUNG_SHARE
+            raise InputError(
+                f"a budget of {self._options.budget_s:g} s is too small: loading took {self._elapsed():.0f} s, and one "
+                f"pass of each of {combinations} combinations over {few} rows about "
+                f"{each_s * few * combinations:.0f} s; give a budget of {needed:.0f} s, or fewer threads"
+            )
+        if self._options.rows is None and fitting < len(self._rows.lengths):
+            self._rows = self._rows.first(max(few, fitting))
+
+    def _add_streams(self, batchings: Sequence[Batching]) -> None:
+        for batching in batchings:
+            self._timer.add_stream(str(batching), self._rows.batches(batching.groups(self._rows.lengths)))
+            self._tick("streams")
+
+    def _search(self, candidates: Sequence[Candidate], share: float, kept: set[Settings] | None = None) -> Found:
+        """The best of some candidates; ends workers that nobody needs any more, but those of `kept`."""
+        if self._options.exhaustive:
+            samples = every(candidates, self._measure, self._options.passes)
+        else:
+            alive = list(candidates)
+
+            def dropped(candidate: Candidate) -> None:
+                alive.remove(candidate)
+                settings = candidate.settings
+                if kept is not None and settings not in kept and all(each.settings != settings for each in alive):
+                    self._timer.end(settings)
+
+            limit = share * self._options.budget_s
+            samples = race(candidates, self._measure, lambda: self._elapsed() > limit, dropped)
+        batching = UNTUNED if Candidate(self._default, UNTUNED) in candidates else SINGLE
+        return Found(samples, samples.best, Candidate(self._default, batching), self._calls)
+
+    def _compare(self, found: Found) -> None:
+        """The winner and the default session in turns."""
+        both = list(dict.fromkeys((found.best, found.default)))
+        before = {each: len(self._calls.get(each, ())) for each in both}
+        compared = every(both, self._measure, self._options.passes)
+        if compared.left_out:
+            raise MeasurementError(next(iter(compared.left_out.values())))
+        found.last = compared.seconds
+        found.last_calls = {each: self._calls[each][before[each] :] for each in both}
+
+    def _measure(self, candidate: Candidate) -> float:
+        done = self._timer.measure(candidate.settings, str(candidate.batching))
+        self._calls.setdefault(candidate, []).extend(done.calls_s)
+        self._tick(str(candidate))
+        return done.seconds
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._begin
+
+    def _tick(self, note: str) -> None:
+        seconds = int(self._elapsed())
+        self._bar.advance(seconds - self._shown, note)
+        self._shown = seconds
