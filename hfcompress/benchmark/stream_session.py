@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -48,6 +49,7 @@ class StreamSession:
         self._subject = subject
         self._cores = cores
         self._stack = ExitStack()
+        self._numbers = count()
         self._workers: dict[Settings, WorkerProcess] = {}
         self._streams: dict[str, list[str]] = {}
 
@@ -64,8 +66,7 @@ class StreamSession:
 
     def add_stream(self, name: str, batches: Iterable[Mapping[str, np.ndarray]]) -> None:
         """Write the batches of a stream; one of this name is replaced."""
-        folder = self._folder / f"stream-{len(list(self._folder.iterdir()))}"
-        self._streams[name] = [str(path) for path in write_batches(batches, folder)]
+        self._streams[name] = [str(path) for path in write_batches(batches, self._new_folder())]
 
     def start(self, settings: Sequence[Settings], warmup: str) -> dict[Settings, str]:
         """Load the artifact under each of these settings, and run one stream once.
@@ -104,7 +105,11 @@ class StreamSession:
             worker.__exit__(None, None, None)
 
     def _worker(self, settings: Settings) -> WorkerProcess:
-        name = f"{settings.runtime} {settings.threads}x{settings.streams}"
-        worker = WorkerProcess(replace(self._subject, name=name, settings=settings), self._folder)
+        folder = self._new_folder()
+        folder.mkdir()
+        worker = WorkerProcess(replace(self._subject, settings=settings), folder)
         self._workers[settings] = worker
         return worker
+
+    def _new_folder(self) -> Path:
+        return self._folder / str(next(self._numbers))

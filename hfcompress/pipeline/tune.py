@@ -33,6 +33,7 @@ from hfcompress.results.serving import (
 )
 from hfcompress.runtimes.load import format_of
 from hfcompress.runtimes.serving import serving_path
+from hfcompress.runtimes.settings import Settings
 from hfcompress.tasks import get_task
 from hfcompress.tasks.base import Task
 from hfcompress.tasks.data import collated
@@ -79,7 +80,7 @@ def tune_artifact(
         InputError: no model folder, no data, nothing that runs it, or a budget that is too small.
         MeasurementError: the default session could not be measured.
     """
-    artifact = _read(Path(model))
+    artifact = read_artifact(Path(model))
     runtimes = installed_runtimes(artifact.format)
     rows = stream_rows(artifact, data, split, options)
     cores = options.threads or default_threads()
@@ -105,7 +106,12 @@ class TunedArtifact:
     task: Task
 
 
-def _read(folder: Path) -> TunedArtifact:
+def read_artifact(folder: Path) -> TunedArtifact:
+    """A folder that can be tuned.
+
+    Raises:
+        InputError: it is no model folder, or of no known task.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give an artifact's, such as runs/<recipe>/artifacts/<stage>")
     task = task_of(read_config(folder))
@@ -151,7 +157,7 @@ def _serving(artifact: TunedArtifact, found: Findings, cores: int, options: Tune
     files, host = hash_folder(artifact.path), describe_host()
     rows, lengths = len(found.rows.lengths), found.rows.lengths
     goals: dict[Goal, Found] = {"latency": found.latency, "throughput": found.throughput}
-    left_out = [LeftOut(what=str(each.runtime), reason=reason) for each, reason in found.left_out.items()]
+    left_out = [LeftOut(what=_shape(each), reason=reason) for each, reason in found.left_out.items()]
     left_out += [
         LeftOut(what=f"{goal}: {candidate}", reason=reason)
         for goal, each in goals.items()
@@ -171,15 +177,19 @@ def _serving(artifact: TunedArtifact, found: Findings, cores: int, options: Tune
         exhaustive=options.exhaustive,
         **{goal: _chosen(goal, each, rows, options.seed) for goal, each in goals.items()},
         tried=tuple(_all_tried(goals, rows)),
-        left_out=tuple({each.what + each.reason: each for each in left_out}.values()),
+        left_out=tuple(left_out),
     )
+
+
+def _shape(settings: Settings) -> str:
+    return f"{settings.runtime}, {settings.threads} threads x {settings.streams} streams"
 
 
 def _all_tried(goals: Mapping[Goal, Found], rows: int) -> Iterator[Tried]:
     """Of each goal, the fastest first."""
     for goal, found in goals.items():
         for candidate in sorted(found.samples.seconds, key=found.samples.median):
-            yield Tried(**_figures(goal, candidate, found.samples.seconds[candidate], found.calls[candidate], rows))
+            yield Tried(**_figures(goal, candidate, found.samples.seconds[candidate], found.calls_s[candidate], rows))
 
 
 def _figures(
@@ -199,7 +209,7 @@ def _figures(
 
 def _chosen(goal: Goal, found: Found, rows: int, seed: int) -> Chosen:
     ours, theirs = found.last[found.best], found.last[found.default]
-    speedup, default = ratio_interval(theirs, ours, seed), percentiles(found.last_calls[found.default])
+    speedup, default = ratio_interval(theirs, ours, seed), percentiles(found.last_calls_s[found.default])
     samples = {"throughput": ours, "speed-up": [b / a for a, b in zip(ours, theirs, strict=True)]}
     remarks = [
         f"{name} is unreliable: the quartiles of its {len(values)} samples lie {spread(values):.0%} of the median apart"
@@ -207,7 +217,7 @@ def _chosen(goal: Goal, found: Found, rows: int, seed: int) -> Chosen:
         if spread(values) > SPREAD_LIMIT
     ]
     return Chosen(
-        **_figures(goal, found.best, ours, found.last_calls[found.best], rows),
+        **_figures(goal, found.best, ours, found.last_calls_s[found.best], rows),
         speedup=speedup.value,
         speedup_low=speedup.low,
         speedup_high=speedup.high,

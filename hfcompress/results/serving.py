@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, PositiveInt, ValidationError
 
@@ -16,7 +16,8 @@ from hfcompress.errors import InputError, UnsafeError
 from hfcompress.intake.json_text import read_mapping
 from hfcompress.results.records import Record
 
-SCHEMA = "hfcompress.serving/1"
+Schema = Literal["hfcompress.serving/1"]
+(SCHEMA,) = get_args(Schema)
 #: The folder of serving files, in a run and in a published repository.
 FOLDER = "serving"
 
@@ -106,9 +107,7 @@ class Serving(Record):
         left_out: the others.
     """
 
-    schema_: Literal["hfcompress.serving/1"] = Field(
-        default="hfcompress.serving/1", alias="schema", serialization_alias="schema"
-    )
+    schema_: Schema = Field(default="hfcompress.serving/1", alias="schema", serialization_alias="schema")
     artifact: str
     digest: str
     model_digest: str

@@ -8,7 +8,7 @@ run side by side, and given back in their order. This imports torch, which Trans
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from hfcompress.models.quiet import quiet
 from hfcompress.recipe.tasks import TaskName
 from hfcompress.runtimes.batching import Batching
 from hfcompress.runtimes.load import LoadedModel, load_for
+from hfcompress.runtimes.row_batches import RowBatches
 from hfcompress.runtimes.serving import batching_of
 from hfcompress.runtimes.settings import Settings
 from hfcompress.runtimes.streams import Streams
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 _PIPELINES: dict[TaskName, str] = {"masked-lm": "fill-mask"}
 #: Without a serving file.
 _BATCHING = Batching(rows=32, tokens=2048)
-#: Inputs that a batch is filled up with where a row is shorter; ids are filled up with the tokenizer's own.
-_PADDING = 0
 
 
 def load_pipeline(
@@ -71,24 +70,24 @@ def load_pipeline(
     if model.serving is not None:
         streams = model.serving.settings.streams
         batching = batching or batching_of(model.serving.batching)
-    engine = Engine(model, Streams(streams), batching or _BATCHING, window)
-    return _make(model, engine, options)
+    batches = RowBatches(model, Streams(streams), batching or _BATCHING, window)
+    return _make(model, batches, options)
 
 
-def _make(model: LoadedModel, engine: Engine, options: Mapping[str, Any]) -> Pipeline:
+def _make(model: LoadedModel, batches: RowBatches, options: Mapping[str, Any]) -> Pipeline:
     import inspect
 
     from transformers import Pipeline
 
     task = _PIPELINES.get(model.task.name, model.task.name)
     base = _pipeline_class(task)
-    kind = type(f"Served{base.__name__}", (_Served, base), {"__module__": __name__, "engine": engine})
+    kind = type(f"Served{base.__name__}", (_Served, base), {"__module__": __name__, "batches": batches})
     # Of Transformers 4 alone, which would look at the model's class for it.
     framework = {"framework": "pt"} if "framework" in inspect.signature(Pipeline.__init__).parameters else {}
     processor = "image_processor" if model.task.name == "image-classification" else "tokenizer"
     with quiet("transformers.pipelines.base"):  # "Device set to use cpu"
         made: Pipeline = kind(
-            model=_stand_in(model, engine),
+            model=_stand_in(model, batches),
             task=task,
             device="cpu",
             **{processor: model.processor},
@@ -113,7 +112,7 @@ def _pipeline_class(task: str) -> Any:
 class _Served:
     """What goes before a class of Transformers: how many rows are run. `__call__` and `run_single` stay its own."""
 
-    engine: Engine
+    batches: RowBatches
 
     def get_iterator(
         self: Any,
@@ -132,10 +131,10 @@ class _Served:
 
         def results() -> Iterator[Any]:
             rest = _items(inputs)
-            while window := list(islice(rest, self.engine.window)):
+            while window := list(islice(rest, self.batches.window)):
                 made = [self.preprocess(item, **preprocess_params) for item in window]
                 rows = [list(each) if in_chunks else [each] for each in made]
-                outputs = iter(self.engine.outputs([row for each in rows for row in each], most))
+                outputs = iter(self.batches.outputs([row for each in rows for row in each], most))
                 for each in rows:
                     answered = []
                     for row in each:
@@ -170,13 +169,13 @@ def _items(inputs: Any) -> Iterator[Any]:
 class _StandIn:
     """What a pipeline takes for a model: gives outputs that were computed before, or computes."""
 
-    def __init__(self, model: LoadedModel, engine: Engine, config: Any) -> None:
+    def __init__(self, model: LoadedModel, batches: RowBatches, config: Any) -> None:
         import torch
 
         self.config = config
         self.device = torch.device("cpu")
         self.dtype = torch.float32
-        self._engine = engine
+        self._batches = batches
         self._first = model.task.outputs
         self._computed = threading.local()
 
@@ -196,7 +195,7 @@ class _StandIn:
 
         outputs = getattr(self._computed, "outputs", None)
         if outputs is None:
-            outputs = self._engine.outputs([inputs], None)[0]
+            outputs = self._batches.outputs([inputs], None)[0]
         names = sorted(outputs, key=lambda name: name not in self._first)
         return ModelOutput({name: torch.tensor(outputs[name]) for name in names})
 
@@ -207,78 +206,11 @@ class _StandIn:
         return False
 
 
-def _stand_in(model: LoadedModel, engine: Engine) -> _StandIn:
+def _stand_in(model: LoadedModel, batches: RowBatches) -> _StandIn:
     """Named after the model's class, by which pipelines know what they can serve."""
     from hfcompress.models.loading import load_config
 
     config = load_config(model.folder)
     names = getattr(config, "architectures", None) or ["Model"]
     kind: type[_StandIn] = type(names[0], (_StandIn,), {})
-    return kind(model, engine, config)
-
-
-class Engine:
-    """From the model's inputs of each row to its outputs, many rows at a time."""
-
-    def __init__(self, model: LoadedModel, streams: Streams, batching: Batching, window: int) -> None:
-        self.model = model
-        self.batching = batching
-        self.window = window
-        self._streams = streams
-        self._fill = {"input_ids": getattr(model.processor, "pad_token_id", None) or 0}
-        self._fill["token_type_ids"] = getattr(model.processor, "pad_token_type_id", 0)
-        self._left = getattr(model.processor, "padding_side", "right") == "left"
-
-    def outputs(self, rows: Sequence[Mapping[str, Any]], most: int | None) -> list[dict[str, np.ndarray]]:
-        """The outputs of each, cut to its own length.
-
-        Args:
-            rows: what a pipeline's `preprocess` gave for each: arrays or tensors with one row, and other things.
-            most: rows of a batch, where the caller bounds it.
-        """
-        inputs = [self._inputs_of(row) for row in rows]
-        lengths = [_length(each) for each in inputs]
-        batching = self.batching if most is None else Batching(most, self.batching.tokens, self.batching.sort)
-        groups = batching.groups(lengths)
-        found: list[dict[str, np.ndarray]] = [{} for _ in rows]
-        batches = (self._batch([inputs[place] for place in group]) for group in groups)
-        answers = self._streams.map(self.model.predict, batches)
-        for group, answer in zip(groups, answers, strict=True):
-            width = max(lengths[place] for place in group)
-            for index, place in enumerate(group.tolist()):
-                found[place] = {
-                    name: self._cut(values[index : index + 1], lengths[place], width) for name, values in answer.items()
-                }
-        return found
-
-    def _inputs_of(self, row: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        names = self.model.runtime.input_names
-        inputs = {name: np.asarray(row[name]) for name in names if row.get(name) is not None}
-        if "token_type_ids" in names and "input_ids" in inputs:  # the graph needs what the tokenizer does not give
-            inputs.setdefault("token_type_ids", np.zeros_like(inputs["input_ids"]))
-        return inputs
-
-    def _batch(self, rows: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        return {name: self._joined(name, [row[name] for row in rows]) for name in rows[0]}
-
-    def _joined(self, name: str, arrays: Sequence[np.ndarray]) -> np.ndarray:
-        """Rows below each other, filled up on axis 1 where they are text."""
-        if len({array.shape[1:] for array in arrays}) == 1:
-            return np.concatenate(arrays)
-        width = max(array.shape[1] for array in arrays)
-        fill = self._fill.get(name, _PADDING)
-        joined = np.full((len(arrays), width, *arrays[0].shape[2:]), fill, dtype=arrays[0].dtype)
-        for index, array in enumerate(arrays):
-            size = array.shape[1]
-            joined[index, width - size if self._left else 0 : width if self._left else size] = array[0]
-        return joined
-
-    def _cut(self, values: np.ndarray, length: int, width: int) -> np.ndarray:
-        """Without what was filled up, where an output has a place for each token."""
-        if length == width or values.ndim < 2 or values.shape[1] != width:
-            return values
-        return values[:, width - length :] if self._left else values[:, :length]
-
-
-def _length(inputs: Mapping[str, np.ndarray]) -> int:
-    return int(inputs["input_ids"].shape[1]) if "input_ids" in inputs else 1
+    return kind(model, batches, config)

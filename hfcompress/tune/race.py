@@ -18,7 +18,7 @@ from hfcompress.errors import MeasurementError
 Key = TypeVar("Key", bound=Hashable)
 
 #: So many are left at the end, and run until each has been measured as often as this.
-_FINALISTS, _ENOUGH = 3, 8
+FINALISTS, _ENOUGH = 3, 12
 
 
 @dataclass
@@ -79,7 +79,7 @@ def race(
             samples.finalists = alive
             return samples
         alive.sort(key=samples.median)
-        keep = max(_FINALISTS, (len(alive) + 1) // 2)
+        keep = max(FINALISTS, (len(alive) + 1) // 2)
         for key in alive[keep:]:
             dropped(key)
         alive = alive[:keep]
@@ -87,7 +87,7 @@ def race(
 
 
 def _is_over(alive: Sequence[Key], samples: Samples[Key]) -> bool:
-    return len(alive) <= _FINALISTS and all(len(samples.seconds[key]) >= _ENOUGH for key in alive)
+    return len(alive) <= FINALISTS and all(len(samples.seconds[key]) >= _ENOUGH for key in alive)
 
 
 def every(candidates: Sequence[Key], measure: Measure[Key], passes: int) -> Samples[Key]:

@@ -15,11 +15,11 @@ from hfcompress.runtimes.batching import Batching
 from hfcompress.runtimes.settings import Settings
 from hfcompress.tune.candidates import SINGLE, UNTUNED, Candidate, batchings_for
 from hfcompress.tune.options import TuneOptions
-from hfcompress.tune.race import Samples, every, race
+from hfcompress.tune.race import FINALISTS, Samples, every, race
 
 #: Shares of the budget: when the search for latency has to end, and the one for throughput; the rest is for the last
 #: comparison. And what one pass of everybody may take, so that the good ones get several.
-_LATENCY_SHARE, _SEARCH_SHARE, _FIRST_RUNG_SHARE = 0.25, 0.9, 0.3
+_LATENCY_SHARE, _SEARCH_SHARE, _FIRST_RUNG_SHARE = 0.25, 0.85, 0.35
 #: A budget does not cut a stream below so many rows: their lengths would not be those of the data.
 _FEWEST_ROWS = 128
 #: What an average pass of the first rung takes, in passes over sorted batches by the default session.
@@ -71,19 +71,24 @@ class Found:
     """What one search found.
 
     Attributes:
-        samples: seconds of each pass of everybody.
-        best, default: the winner, and the session that nobody has tuned.
-        calls: candidate -> seconds of each call, of all its passes.
-        last: seconds of the passes of `best` and of `default` in the last comparison; pass i of both ran side by side.
-        last_calls: likewise, of each call.
+        samples: seconds of each pass of everybody, in the search.
+        calls_s: of each call of all these passes.
+        default: the session that nobody has tuned.
+        last: seconds of each pass of the finalists and the default in the comparison after the search, in which pass i
+            of all of them ran in one round.
+        last_calls_s: of each call of these.
     """
 
     samples: Samples[Candidate]
-    best: Candidate
+    calls_s: dict[Candidate, list[float]]
     default: Candidate
-    calls: dict[Candidate, list[float]]
     last: dict[Candidate, list[float]] = field(default_factory=dict)
-    last_calls: dict[Candidate, list[float]] = field(default_factory=dict)
+    last_calls_s: dict[Candidate, list[float]] = field(default_factory=dict)
+
+    @property
+    def best(self) -> Candidate:
+        """The fastest of the last comparison: the default itself, where nothing was faster."""
+        return min(self.last, key=lambda candidate: float(np.median(self.last[candidate])))
 
 
 @dataclass
@@ -110,7 +115,7 @@ class Search:
     def __init__(self, timer: Timer, rows: StreamRows, default: Settings, options: TuneOptions, bar: Bar) -> None:
         self._timer, self._rows, self._default, self._options, self._bar = timer, rows, default, options, bar
         self._begin, self._shown = time.monotonic(), 0
-        self._calls: dict[Candidate, list[float]] = {}
+        self._calls_s: dict[Candidate, list[float]] = {}
 
     def run(self, settings: Sequence[Settings]) -> Findings:
         """Search among these settings, the default ones among them.
@@ -125,7 +130,7 @@ class Search:
         self._fit_budget(len(usable) * len(batchings))
         self._add_streams([*batchings, SINGLE])
         latency = self._search([Candidate(each, SINGLE) for each in usable if each.streams == 1], _LATENCY_SHARE)
-        kept = {self._default, latency.best.settings}
+        kept = {self._default, *(each.settings for each in latency.samples.finalists)}
         candidates = [Candidate(each, batching) for batching in batchings for each in usable]
         throughput = self._search(candidates, _SEARCH_SHARE, kept)
         for found in (latency, throughput):
@@ -181,22 +186,24 @@ class Search:
 
             limit = share * self._options.budget_s
             samples = race(candidates, self._measure, lambda: self._elapsed() > limit, dropped)
+        samples.finalists = sorted(samples.finalists, key=samples.median)[:FINALISTS]
         batching = UNTUNED if Candidate(self._default, UNTUNED) in candidates else SINGLE
-        return Found(samples, samples.best, Candidate(self._default, batching), self._calls)
+        calls_s, self._calls_s = self._calls_s, {}
+        return Found(samples, calls_s, Candidate(self._default, batching))
 
     def _compare(self, found: Found) -> None:
-        """The winner and the default session in turns."""
-        both = list(dict.fromkeys((found.best, found.default)))
-        before = {each: len(self._calls.get(each, ())) for each in both}
-        compared = every(both, self._measure, self._options.passes)
-        if compared.left_out:
-            raise MeasurementError(next(iter(compared.left_out.values())))
-        found.last = compared.seconds
-        found.last_calls = {each: self._calls[each][before[each] :] for each in both}
+        """The finalists and the default session in turns: what a search measured last was measured most often, and what
+        it measured in a quiet minute looks fast."""
+        contenders = list(dict.fromkeys((*found.samples.finalists, found.default)))
+        compared = every(contenders, self._measure, self._options.passes)
+        if found.default in compared.left_out:
+            raise MeasurementError(compared.left_out[found.default])
+        found.last = {each: compared.seconds[each] for each in compared.finalists}
+        found.last_calls_s, self._calls_s = self._calls_s, {}
 
     def _measure(self, candidate: Candidate) -> float:
         done = self._timer.measure(candidate.settings, str(candidate.batching))
-        self._calls.setdefault(candidate, []).extend(done.calls_s)
+        self._calls_s.setdefault(candidate, []).extend(done.calls_s)
         self._tick(str(candidate))
         return done.seconds
 
