@@ -149,7 +149,11 @@ def read_serving(path: Path) -> Serving:
     """
     try:
         return Serving.model_validate(read_mapping(path))
-    except (ValidationError, UnsafeError, OSError) as error:
-        raise InputError(
-            f"{path} is not a serving file of schema {SCHEMA}: {error}; delete it, or run `hfcompress tune` again"
-        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        fault = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    except (UnsafeError, OSError) as error:
+        fault = str(error)
+    raise InputError(
+        f"{path} is not a serving file of schema {SCHEMA}: {fault}; delete it, or run `hfcompress tune` again"
+    )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hfcompress.errors import InputError
+from hfcompress.errors import InputError, ModelError
 from hfcompress.models.quiet import quiet
 from hfcompress.recipe.tasks import TaskName
 from hfcompress.runtimes.batching import Batching
@@ -208,9 +208,12 @@ class _StandIn:
 
 def _stand_in(model: LoadedModel, batches: RowBatches) -> _StandIn:
     """Named after the model's class, by which pipelines know what they can serve."""
-    from hfcompress.models.loading import load_config
+    from transformers import AutoConfig
 
-    config = load_config(model.folder)
+    try:
+        config = AutoConfig.from_pretrained(model.folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(f"the config in {model.folder} could not be loaded: {error}") from error
     names = getattr(config, "architectures", None) or ["Model"]
     kind: type[_StandIn] = type(names[0], (_StandIn,), {})
     return kind(model, batches, config)

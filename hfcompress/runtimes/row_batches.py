@@ -26,7 +26,7 @@ class RowBatches:
         self.model = model
         self.batching = batching
         self.window = window
-        self._streams = streams
+        self.streams = streams
         self._fill = {"input_ids": getattr(model.processor, "pad_token_id", None) or 0}
         self._fill["token_type_ids"] = getattr(model.processor, "pad_token_type_id", 0)
         self._left = getattr(model.processor, "padding_side", "right") == "left"
@@ -44,7 +44,7 @@ class RowBatches:
         groups = batching.groups(lengths)
         found: list[dict[str, np.ndarray]] = [{} for _ in rows]
         batches = (self._batch([inputs[place] for place in group]) for group in groups)
-        answers = self._streams.map(self.model.predict, batches)
+        answers = self.streams.map(self.model.predict, batches)
         for group, answer in zip(groups, answers, strict=True):
             width = max(lengths[place] for place in group)
             for index, place in enumerate(group.tolist()):

@@ -61,9 +61,10 @@ class StreamRows:
     lengths: np.ndarray
     batches: Callable[[Sequence[np.ndarray]], Iterable[Mapping[str, np.ndarray]]]
 
-    def first(self, count: int) -> StreamRows:
-        """The first rows alone: their places stay what they are."""
-        return StreamRows(self.lengths[:count], self.batches)
+    def thinned(self, count: int) -> StreamRows:
+        """So many of them, evenly spread: data may be in an order."""
+        places = np.linspace(0, len(self.lengths) - 1, min(count, len(self.lengths))).round().astype(np.int64)
+        return StreamRows(self.lengths[places], lambda groups: self.batches([places[group] for group in groups]))
 
 
 @dataclass
@@ -138,7 +139,7 @@ class Search:
         return Findings(latency, throughput, self._rows, left_out)
 
     def _load(self, settings: Sequence[Settings]) -> dict[Settings, str]:
-        small = self._rows.first(_FEWEST_ROWS)
+        small = self._rows.thinned(_FEWEST_ROWS)
         self._timer.add_stream("warm-up", small.batches(_WARMUP.groups(small.lengths)))
         left_out = self._timer.start(settings, "warm-up")
         if self._default in left_out:
@@ -150,21 +151,20 @@ class Search:
         """Cut the rows to what the first rung can run, unless the user said how many."""
         if self._options.exhaustive:
             return
-        few = min(_FEWEST_ROWS, len(self._rows.lengths))
+        few, loading_s = min(_FEWEST_ROWS, len(self._rows.lengths)), self._elapsed()
         # The fastest of three: a hiccup here would cut the rows of the whole search.
         pass_s = min(self._timer.measure(self._default, "warm-up").seconds for _ in range(3))
-        each_s = _AVERAGE_PASS * pass_s / few
+        row_s = _AVERAGE_PASS * pass_s / few * combinations
         left = self._options.budget_s - self._elapsed()
-        fitting = int(_FIRST_RUNG_SHARE * left / (each_s * combinations))
-        if fitting < few and each_s * few * combinations > left:
-            needed = self._elapsed() + each_s * few * combinations / _FIRST_RUNG_SHARE
+        if few * row_s > left:
             raise InputError(
-                f"a budget of {self._options.budget_s:g} s is too small: loading took {self._elapsed():.0f} s, and one "
-                f"pass of each of {combinations} combinations over {few} rows about "
-                f"{each_s * few * combinations:.0f} s; give a budget of {needed:.0f} s, or fewer threads"
+                f"a budget of {self._options.budget_s:g} s is too small: loading takes {loading_s:.0f} s, and one pass "
+                f"of each of {combinations} combinations over {few} rows about {few * row_s:.0f} s; give a budget of "
+                f"{self._elapsed() + few * row_s / _FIRST_RUNG_SHARE:.0f} s, or fewer threads"
             )
+        fitting = int(_FIRST_RUNG_SHARE * left / row_s)
         if self._options.rows is None and fitting < len(self._rows.lengths):
-            self._rows = self._rows.first(max(few, fitting))
+            self._rows = self._rows.thinned(max(few, fitting))
 
     def _add_streams(self, batchings: Sequence[Batching]) -> None:
         for batching in batchings:

@@ -14,9 +14,8 @@ _GOALS: dict[Goal, str] = {"latency": "single rows", "throughput": "many rows"}
 def chosen_table(found: Serving) -> Table:
     """What won."""
     tokens = "" if found.mean_tokens is None else f" of {found.mean_tokens:.0f} tokens on average"
-    remarks = tuple(
-        f"{_GOALS[each.goal]}: {line}" for each in (found.latency, found.throughput) for line in each.remarks
-    )
+    chosen = (found.latency, found.throughput)
+    remarks = (f"{_GOALS[each.goal]}: {line}" for each in chosen for line in each.remarks)
     return Table(
         title=f"Best for this host: {found.artifact}, {found.cores} cores, {found.rows} rows{tokens}",
         columns=(
