@@ -29,8 +29,15 @@ from hfcompress.runtimes.streams import Streams
 if TYPE_CHECKING:
     from transformers import Pipeline
 
-#: Our name of a task -> that of Transformers' pipelines, where it is another one.
-_PIPELINES: dict[TaskName, str] = {"masked-lm": "fill-mask"}
+#: Task -> its name in Transformers' pipelines, and the class.
+_PIPELINES: dict[TaskName, tuple[str, str]] = {
+    "text-classification": ("text-classification", "TextClassificationPipeline"),
+    "token-classification": ("token-classification", "TokenClassificationPipeline"),
+    "masked-lm": ("fill-mask", "FillMaskPipeline"),
+    "feature-extraction": ("feature-extraction", "FeatureExtractionPipeline"),
+    "question-answering": ("question-answering", "QuestionAnsweringPipeline"),
+    "image-classification": ("image-classification", "ImageClassificationPipeline"),
+}
 #: Without a serving file.
 _BATCHING = Batching(rows=32, tokens=2048)
 
@@ -79,8 +86,8 @@ def _make(model: LoadedModel, batches: RowBatches, options: Mapping[str, Any]) -
 
     from transformers import Pipeline
 
-    task = _PIPELINES.get(model.task.name, model.task.name)
-    base = _pipeline_class(task)
+    task, name = _PIPELINES[model.task.name]
+    base = _pipeline_class(task, name)
     kind = type(f"Served{base.__name__}", (_Served, base), {"__module__": __name__, "batches": batches})
     # Of Transformers 4 alone, which would look at the model's class for it.
     framework = {"framework": "pt"} if "framework" in inspect.signature(Pipeline.__init__).parameters else {}
@@ -97,16 +104,15 @@ def _make(model: LoadedModel, batches: RowBatches, options: Mapping[str, Any]) -
     return made
 
 
-def _pipeline_class(task: str) -> Any:
+def _pipeline_class(task: str, name: str) -> Any:
     import transformers
-    from transformers.pipelines import PIPELINE_REGISTRY
 
-    if task not in PIPELINE_REGISTRY.get_supported_tasks():
+    if not hasattr(transformers, name):
         raise InputError(
             f"Transformers {transformers.__version__} has no pipeline for {task}; use `load(...).answer(...)`, or "
             "Transformers 4"
         )
-    return PIPELINE_REGISTRY.check_task(task)[1]["impl"]
+    return getattr(transformers, name)
 
 
 class _Served:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from hfcompress.errors import InputError
 from hfcompress.runtimes.batching import Batching
 from hfcompress.runtimes.load import LoadedModel
 from hfcompress.runtimes.streams import Streams
@@ -37,25 +39,28 @@ class RowBatches:
         Args:
             rows: what a pipeline's `preprocess` gave for each: arrays or tensors with one row, and other things.
             most: rows of a batch, where the caller bounds it.
+
+        Raises:
+            InputError: one has several rows.
         """
         inputs = [self._inputs_of(row) for row in rows]
         lengths = [_length(each) for each in inputs]
-        batching = self.batching if most is None else Batching(most, self.batching.tokens, self.batching.sort)
+        batching = self.batching if most is None else replace(self.batching, rows=most)
         groups = batching.groups(lengths)
-        found: list[dict[str, np.ndarray]] = [{} for _ in rows]
         batches = (self._batch([inputs[place] for place in group]) for group in groups)
-        answers = self.streams.map(self.model.predict, batches)
-        for group, answer in zip(groups, answers, strict=True):
-            width = max(lengths[place] for place in group)
+        found: list[dict[str, np.ndarray]] = [{} for _ in rows]
+        for group, answer in zip(groups, self.streams.map(self.model.predict, batches), strict=True):
             for index, place in enumerate(group.tolist()):
                 found[place] = {
-                    name: self._cut(values[index : index + 1], lengths[place], width) for name, values in answer.items()
+                    name: self._cut(name, values[index : index + 1], lengths[place]) for name, values in answer.items()
                 }
         return found
 
     def _inputs_of(self, row: Mapping[str, Any]) -> dict[str, np.ndarray]:
         names = self.model.runtime.input_names
         inputs = {name: np.asarray(row[name]) for name in names if row.get(name) is not None}
+        if any(len(array) != 1 for array in inputs.values()):
+            raise InputError("an input became several rows; give them as inputs of their own")
         if "token_type_ids" in names and "input_ids" in inputs:  # the graph needs what the tokenizer does not give
             inputs.setdefault("token_type_ids", np.zeros_like(inputs["input_ids"]))
         return inputs
@@ -75,11 +80,12 @@ class RowBatches:
             joined[index, width - size if self._left else 0 : width if self._left else size] = array[0]
         return joined
 
-    def _cut(self, values: np.ndarray, length: int, width: int) -> np.ndarray:
+    def _cut(self, name: str, values: np.ndarray, length: int) -> np.ndarray:
         """Without what was filled up, where an output has a place for each token."""
-        if length == width or values.ndim < 2 or values.shape[1] != width:
+        task = self.model.task
+        if name not in task.outputs or (values.ndim < 3 and task.answers_rows):
             return values
-        return values[:, width - length :] if self._left else values[:, :length]
+        return values[:, values.shape[1] - length :] if self._left else values[:, :length]
 
 
 def _length(inputs: Mapping[str, np.ndarray]) -> int:
