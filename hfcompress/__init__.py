@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from hfcompress._version import __version__
 
 if TYPE_CHECKING:
+    from hfcompress.bundle.config import BundleConfig
     from hfcompress.errors import HfcompressError
     from hfcompress.export.api import export_onnx
     from hfcompress.onnx_graph.lint.files import lint_onnx
     from hfcompress.pipeline.build import Options
+    from hfcompress.pipeline.bundle import write_bundle
     from hfcompress.pipeline.measure import measure
     from hfcompress.pipeline.run import run_recipe
     from hfcompress.pipeline.simulate import simulate
@@ -27,11 +29,13 @@ if TYPE_CHECKING:
     from hfcompress.results import Results, read_results
     from hfcompress.runtimes.load import LoadedModel, load
     from hfcompress.runtimes.pipeline import load_pipeline
+    from hfcompress.runtimes.tensorrt import provider_options
     from hfcompress.training.arguments import DistillationArguments
     from hfcompress.training.qat_trainer import QATArguments, QATTrainer
     from hfcompress.training.trainer import DistillationTrainer
 
 _PLACES = {
+    "BundleConfig": "hfcompress.bundle.config",
     "DistillationArguments": "hfcompress.training.arguments",
     "DistillationTrainer": "hfcompress.training.trainer",
     "HfcompressError": "hfcompress.errors",
@@ -49,14 +53,17 @@ _PLACES = {
     "load_pipeline": "hfcompress.runtimes.pipeline",
     "load_recipe": "hfcompress.recipe.loader",
     "measure": "hfcompress.pipeline.measure",
+    "provider_options": "hfcompress.runtimes.tensorrt",
     "quantize_onnx": "hfcompress.quantize.api",
     "read_results": "hfcompress.results",
     "run_recipe": "hfcompress.pipeline.run",
     "simulate": "hfcompress.pipeline.simulate",
     "tune_artifact": "hfcompress.pipeline.tune",
+    "write_bundle": "hfcompress.pipeline.bundle",
 }
 
 __all__ = [
+    "BundleConfig",
     "DistillationArguments",
     "DistillationTrainer",
     "HfcompressError",
@@ -75,11 +82,13 @@ __all__ = [
     "load_pipeline",
     "load_recipe",
     "measure",
+    "provider_options",
     "quantize_onnx",
     "read_results",
     "run_recipe",
     "simulate",
     "tune_artifact",
+    "write_bundle",
 ]
 
 

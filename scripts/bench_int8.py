@@ -7,6 +7,7 @@ first token alone, dynamic INT8 for this CPU with the default settings, and `Onn
 
     python scripts/bench_int8.py --json
     python scripts/bench_int8.py --model .demo/minilm --rounds 12
+    python scripts/bench_int8.py --model resnet50        # static INT8 of ResNet-50 beside its fp32: see bench_resnet.py
 
 `speedup_fixed` is the geometric mean over the grid of fixed batches, which both are given as the same arrays of token
 ids: it holds the shorter last layer, what Python does around a call, per-channel weights (ours; theirs are per tensor,
@@ -34,6 +35,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import bench_resnet
 import numpy as np
 import onnxruntime
 import torch
@@ -68,13 +70,16 @@ Texts = Sequence[str]
 def main() -> None:
     """Make, time, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, help="a text encoder or classifier with its tokenizer")
+    parser.add_argument("--model", type=Path, help="a text encoder or classifier with its tokenizer, or `resnet50`")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--rows", type=int, default=256, help="of the stream")
     parser.add_argument("--threads", type=int, default=default_threads())
     parser.add_argument("--per_tensor", action="store_true", help="one scale for a weight in ours too")
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     arguments = parser.parse_args()
+    if arguments.model == Path("resnet50"):
+        bench_resnet.bench(arguments.rounds, arguments.threads, as_json=arguments.json)
+        return
     set_seed(0)
     with TemporaryDirectory(prefix="hfcompress-bench-") as name:
         folder = Path(name)

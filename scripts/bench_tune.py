@@ -82,7 +82,7 @@ def time_again(
 ) -> dict[str, list[float]]:
     """Way -> seconds of each pass; pass i of all ways ran in one round. Ways that chose the same share their passes."""
     artifact, cores = read_artifact(folder), default_threads()
-    default = Candidate(default_settings(installed_runtimes(artifact.format), cores), UNTUNED)
+    default = Candidate(default_settings(installed_runtimes(artifact.format, artifact.made_for), cores), UNTUNED)
     ways = {"default": default, **winners}
     rows = stream_rows(artifact, data, None, options)
     subject = Subject(artifact.path.name, artifact.path, artifact.format, artifact.task.name)

@@ -24,7 +24,7 @@ from hfcompress.tasks import get_task
 from hfcompress.tasks.data import Data
 from hfcompress.tasks.dataset import load_rows
 from hfcompress.tasks.label_columns import labels_of_data
-from tests import int8_graphs, tiny
+from tests import int8_graphs, tiny, warm_workers
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,6 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _has_browser() -> bool:
     found = os.environ.get("CHROMIUM") or shutil.which("chromium")
     return found is not None and importlib.util.find_spec("playwright") is not None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _workers_are_warm() -> None:
+    """Everywhere but in tests of workers."""
+    warm_workers.install()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from hfcompress.errors import MeasurementError
 from hfcompress.results import Latency, Speed
 
 
-def speed_of(timings: Timings, baseline: Timings | None, host: str, seed: int) -> Speed:
+def speed_of(timings: Timings, baseline: Timings | None, host: str, seed: int, remarks: tuple[str, ...] = ()) -> Speed:
     """The figures of one artifact.
 
     p99 of fewer than 100 repeats is about the slowest call; see `statistics.percentiles`.
@@ -20,24 +20,25 @@ def speed_of(timings: Timings, baseline: Timings | None, host: str, seed: int) -
         baseline: those of the baseline, from the same session; None: no speed-up. The baseline itself has 1.
         host: a key of `hosts` in the results.
         seed: of the speed-up's interval.
+        remarks: what else a reader should know; says nothing of whether the samples can be trusted.
 
     Raises:
         MeasurementError: the two were not timed on the same stream with the same threads.
     """
-    remarks = tuple(_remarks(timings, baseline))
+    doubts = tuple(_remarks(timings, baseline))
     speedup = None if baseline is None else speedup_over(baseline, timings, seed)
     return Speed(
         host=host,
         runtime=timings.runtime,
         threads=timings.threads,
-        reliable=not remarks,
+        reliable=not doubts,
         latency=tuple(_latency(shape, seconds) for shape, seconds in timings.latency_s.items()),
         throughput_per_s=timings.stream_rows / percentiles(timings.stream_s).p50,
         speedup=speedup.value if speedup else None,
         speedup_low=speedup.low if speedup else None,
         speedup_high=speedup.high if speedup else None,
         peak_memory_mb=timings.peak_memory_mb,
-        remarks=remarks,
+        remarks=(*doubts, *remarks),
     )
 
 

@@ -9,6 +9,7 @@ import typer
 from hfcompress._version import __version__
 from hfcompress.cli import (
     benchmark,
+    bundle,
     card,
     doctor,
     explain,
@@ -60,6 +61,7 @@ app.command("lint")(lint.lint)
 app.command("tune")(tune.tune)
 app.command("simulate")(simulate.simulate)
 app.command("report")(report.report)
+app.command("bundle")(bundle.bundle)
 app.command("card")(card.card)
 app.command("push")(push.push)
 app.command("doctor")(doctor.doctor)

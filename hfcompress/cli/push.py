@@ -36,6 +36,9 @@ def push(
     artifact: Annotated[
         list[str], typer.Option("--artifact", help="What to publish, the root first; default: what passed its gates.")
     ] = [],  # noqa: B006 - typer copies it
+    replace: Annotated[
+        bool | None, typer.Option("--replace", help="Replace files that no earlier push has put there.")
+    ] = None,
     sign: Annotated[
         Path | None, typer.Option(metavar="KEY.pem", help="Sign what is published, in the format of model-signing.")
     ] = None,

@@ -52,6 +52,41 @@ def compare(
     return Agreement(largest, count)
 
 
+def compare_in_spreads(
+    expected: Predicts, actual: Predicts, batches: Iterable[Mapping[str, np.ndarray]], tolerance: float
+) -> Agreement:
+    """Compare every named output on every batch, in standard deviations of that output over all rows.
+
+    For what computes in fewer digits: how far it may be off follows from how large its outputs are.
+
+    Raises:
+        InputError, NumericalMismatchError: as `compare`; the difference is the largest one over all batches.
+    """
+    references: dict[str, list[np.ndarray]] = {}
+    apart: dict[str, float] = {}
+    count = 0
+    for batch in batches:
+        theirs = actual.predict(batch)
+        for name, reference in expected.predict(batch).items():
+            references.setdefault(name, []).append(reference.ravel().astype(np.float64))
+            apart[name] = max(apart.get(name, 0.0), _difference(name, reference, theirs, batch, np.inf))
+        count += 1
+    if count == 0:
+        raise InputError("there are no rows to compare the model with its source on; give some")
+    largest = 0.0
+    for name, values in references.items():
+        spread = float(np.concatenate(values).std())
+        in_spreads = apart[name] / spread if spread else np.inf if apart[name] else 0.0
+        if in_spreads > tolerance:
+            raise NumericalMismatchError(
+                f"`{name}` differs from its source by {apart[name]:.3g}, which is {in_spreads:.3g} standard deviations "
+                f"of it (tolerance {tolerance:g}); choose a precision with more digits, or raise `tolerance` if your "
+                "metric bears it"
+            )
+        largest = max(largest, in_spreads)
+    return Agreement(largest, count)
+
+
 def _difference(
     name: str,
     reference: np.ndarray,

@@ -11,7 +11,9 @@ import numpy as np
 
 from hfcompress.artifact import Artifact
 from hfcompress.export.api import TOLERANCE
-from hfcompress.export.check import Agreement, compare
+from hfcompress.export.check import Agreement, compare, compare_in_spreads
+from hfcompress.export.half import TOLERANCE as HALF_TOLERANCE
+from hfcompress.export.half import halve_
 from hfcompress.export.optimum import export_with_optimum
 from hfcompress.export.rewrite import rewrite_where_it_holds
 from hfcompress.export.rounded import prove_rounded
@@ -41,16 +43,20 @@ def export(config: ExportConfig, inputs: Inputs, run: Run) -> Artifact:
         first_token=config.first_token_only,
         target=None if structure is None else structure.reader,
     )
+    if config.dtype == "fp16":
+        rewritten = {**rewritten, **_in_half(config, source, run)}
     trained_for = {name: value for name, value in (source.details or {}).items() if name in _OF_QAT}
-    details = {**trained_for, **_runtime_of(source), **proven, **rewritten}
+    details = {**trained_for, **proven, **rewritten}
     logger.info("%s: logits differ by at most %.2g", run.name, details["largest_difference"])
     return Artifact(run.out, "onnx", details=details)
 
 
-def _runtime_of(source: Artifact) -> dict[str, str]:
-    """What runs an export, where it is not the format's own."""
-    provider = (source.details or {}).get("provider")
-    return {} if provider is None else {"runtime": f"onnxruntime:{provider}"}
+def _in_half(config: ExportConfig, source: Artifact, run: Run) -> dict[str, Any]:
+    """Put the proven graph in float16, and prove it again, on the CPU, with the bounds of float16."""
+    tolerance = HALF_TOLERANCE if config.tolerance is None else config.tolerance
+    half = OnnxRuntime(halve_(run.out))
+    found = compare_in_spreads(_torch(source, run), half, _batches(source.path, run), tolerance)
+    return {"dtype": "fp16", "fp16_tolerance": tolerance, "fp16_largest_difference": found.largest}
 
 
 #: A graph -> the figures of its comparison with the source; raises where it is not as it should be.

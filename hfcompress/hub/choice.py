@@ -6,13 +6,16 @@ from hfcompress.results import ArtifactResult, Results
 
 #: The verb whose PyTorch artifact is a step on the way: its export is what serves.
 _ON_THE_WAY = "qat"
+#: The verb whose artifact runs on one kind of GPU alone; the graph that it is built from serves everybody.
+_FOR_ONE_GPU = "engine"
 
 
 def default_choice(results: Results) -> tuple[str, ...]:
     """The exports that may be published and the PyTorch models that they come from; without exports, the PyTorch
     models that nothing else is made from. In the order of the recipe; empty where no gate lets anything through.
     """
-    allowed = [artifact for artifact in results.artifacts if artifact.path is not None and artifact.publishable]
+    made = [artifact for artifact in results.artifacts if artifact.path is not None and artifact.stage != _FOR_ONE_GPU]
+    allowed = [artifact for artifact in made if artifact.publishable]
     exports = [artifact for artifact in allowed if artifact.format == "onnx"]
     if exports:
         wanted: set[str | None] = {artifact.name for artifact in exports}

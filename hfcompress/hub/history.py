@@ -13,7 +13,7 @@ from hfcompress.recipe.objectives import Part, SoftLoss
 from hfcompress.recipe.quantization import Calibration, SmoothQuantConfig
 from hfcompress.recipe.recipe import Recipe
 from hfcompress.recipe.schema import ModelRef
-from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
+from hfcompress.recipe.stages import EngineConfig, ExportConfig, QuantizeConfig, StageConfig
 from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig, QatConfig, TaughtConfig
 from hfcompress.report.figures import number
 
@@ -23,6 +23,7 @@ _DONE = {
     "qat": "trained for INT8",
     "export": "exported to ONNX",
     "quantize": "quantized to INT8",
+    "engine": "built for TensorRT",
 }
 _SOFT_LOSSES: Mapping[SoftLoss, str] = {
     "forward_kl": "the KL divergence from the teacher's outputs (Hinton et al. 2015)",
@@ -90,6 +91,8 @@ def _sentences(facts: CardFacts, name: str, config: StageConfig, details: Mappin
             yield from _export(details)
         case QuantizeConfig():
             yield from _quantization(config, details)
+        case EngineConfig():
+            yield f"TensorRT computes it in {config.precision}, on the GPU that it was built on."
         case _:
             assert_never(config)
     if "steps" in details:
@@ -184,6 +187,12 @@ def _export(details: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"Compared with PyTorch on the validation rows: outputs differ by {details['largest_difference']:.2g} at "
             f"most, and {details['tolerance']:.2g} was allowed."
+        )
+    if details.get("dtype") == "fp16":
+        yield (
+            "It is stored and computed in float16, with inputs and outputs in float32: outputs differ by "
+            f"{details['fp16_largest_difference']:.2g} of their standard deviation at most, and "
+            f"{details['fp16_tolerance']:.2g} was allowed."
         )
     if details.get("first_token_nodes"):
         yield "Its last layer is computed for the first token alone, the only one that the head reads."

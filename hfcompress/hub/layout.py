@@ -148,6 +148,11 @@ def _publishable(results: Results, name: str) -> ArtifactResult:
     artifact = results.artifact(name)
     if artifact.path is None:
         raise InputError(f"{name} is the model that the recipe starts from, which this run did not make; leave it out")
+    if artifact.stage == "engine":
+        raise InputError(
+            f"{name} holds engines for one kind of GPU, which run nowhere else and which nobody should load from "
+            f"somebody else; publish {artifact.parents[0] if artifact.parents else 'the graph'}, which it is built from"
+        )
     if not artifact.publishable:
         raise InputError(
             f"{name} must not be published: a gate of it, or of what it is made from, failed or was not judged; leave "

@@ -86,7 +86,8 @@ def _candidates(
     if is_root:
         yield {name: name for name in names}
     if artifact.format == "onnx":
-        suffix = "_quantized" if quantized else ""
+        half = "_fp16" if any(name.endswith("_fp16.onnx") for name in names) else ""
+        suffix = "_quantized" if quantized else half
         yield _in_onnx(names, f"model{suffix}", "ort_config")
         if not any(_is_external(name) for name in names):  # which the graph names, so that it cannot be renamed
             yield _in_onnx(names, f"model_{artifact.name}{suffix}", f"ort_config_{artifact.name}")

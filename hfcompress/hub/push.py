@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from hfcompress.artifact import MANIFEST
 from hfcompress.errors import InputError, PublishError
 from hfcompress.hub.difference import UNCHANGED, Change, Snapshot, difference
 from hfcompress.hub.failures import Failure, masked_logs
+from hfcompress.hub.layout import README
 from hfcompress.hub.publication import Publication
 from hfcompress.hub.repository import MAIN, WAITS_S, Repository
 from hfcompress.hub.scan import scan
 from hfcompress.hub.sign import SIGNATURE, public_key_of, signed
 from hfcompress.progress import SILENT, Progress
+from hfcompress.recipe.faults import listed
 from hfcompress.recipe.publish import revision_fault
 
 
@@ -26,12 +30,14 @@ class PushOptions:
         create_pr: propose the commit in a pull request.
         revision: the branch, which is created when it is not there.
         sign: a private key, PEM: the repository gets a signature of it.
+        replace: replace files that no earlier push has put there. A pull request may always propose it.
     """
 
     private: bool | None = None
     create_pr: bool = False
     revision: str = MAIN
     sign: Path | None = None
+    replace: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ def push(
 
     Raises:
         InputError: no token, a name or options that cannot be used, a public repository where a private one is asked
-            for, or something in the publication that must not leave this machine.
+            for, files of somebody else in the way, or something in the publication that must not leave this machine.
         PublishError: the Hub did not take it; what is here is untouched, and the message says what is there.
     """
     if options.create_pr and options.revision != MAIN:
@@ -114,12 +120,24 @@ class _Push:
         if self.options.sign is not None:
             existing = self.repository.read(SIGNATURE, there) if SIGNATURE in there.files else None
             self.publication = signed(self.publication, self.options.sign, existing)
-        change = difference(self.publication, there, self.repository.published(there))
+        earlier = self.repository.published(there)
+        change = difference(self.publication, there, earlier)
+        self._check_ours(change, there, earlier)
         if not change:
             return self._pushed(there.commit)
         if self.options.create_pr and (found := self._proposal(change)) is not None:
             return self._pushed(found[1].commit)
         return self._committed(there, change)
+
+    def _check_ours(self, change: Change, there: Snapshot, earlier: Collection[str]) -> None:
+        """A repository may hold somebody's model, which a push would overwrite file by file."""
+        ours = {README, *earlier, *([MANIFEST] if earlier else ())}
+        others = [file.path for file in change.added if file.path in there.files and file.path not in ours]
+        if others and not (self.options.replace or self.options.create_pr):
+            raise InputError(
+                f"{self.repository.id} holds {listed(others, 'and')}, which hfcompress did not put there and a push "
+                "would replace; choose another repository, propose it with --create-pr, or say --replace"
+            )
 
     def _open(self) -> Snapshot:
         """What is there; the repository and the branch are created where they are not."""

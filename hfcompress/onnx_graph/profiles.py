@@ -78,6 +78,22 @@ def derive_profiles(
     return {name: Profile(smallest[name], optimum[name], largest[name]) for name in inputs}
 
 
+def covering(profiles: Profiles, sizes: Iterable[Mapping[str, Sizes]]) -> dict[str, Profile]:
+    """Profiles that further sizes fit into as well; the optimum stays.
+
+    Args:
+        profiles: by input.
+        sizes: of every input, as many combinations as will come.
+    """
+    found = dict(profiles)
+    for combination in sizes:
+        for name, each in found.items():
+            low = tuple(map(min, each.minimum, combination[name]))
+            high = tuple(map(max, each.maximum, combination[name]))
+            found[name] = Profile(low, each.optimum, high)
+    return found
+
+
 def shapes_text(profiles: Profiles, which: str) -> str:
     """One bound of every profile as trtexec and ONNX Runtime read it: `input_ids:1x8,attention_mask:1x8`.
 

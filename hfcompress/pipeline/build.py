@@ -23,6 +23,7 @@ from hfcompress.errors import InputError, StageError
 from hfcompress.host import describe_host
 from hfcompress.hub.local_paths import published_name, without_local_paths
 from hfcompress.pipeline.dispatch import code_of, run_stage
+from hfcompress.pipeline.engines import sized
 from hfcompress.pipeline.folder import RunFolder
 from hfcompress.pipeline.judge import RecipeJudge
 from hfcompress.pipeline.keys import library_version, stage_key
@@ -80,7 +81,7 @@ def key_of(plan: Plan, name: str, made: Mapping[str, Made]) -> str:
     student = plan.student_of(name)
     if student is not None:
         inputs["student"] = made[student].digest
-    return stage_key(plan.recipe.stages[name].config, plan.data, plan.recipe.seed, inputs)
+    return stage_key(sized(plan.recipe, name, plan.data.task), plan.data, plan.recipe.seed, inputs)
 
 
 def cached(plan: Plan, name: str, folder: RunFolder, key: str) -> Made | None:
@@ -152,7 +153,7 @@ def run_named(plan: Plan, name: str, made: Mapping[str, Made], run: Run) -> Arti
     start = None if student is None else made[student].artifact
     inputs = Inputs(made[plan.recipe.source_of(name)].artifact, teachers, start)
     try:
-        return run_stage(stage.config, inputs, run)
+        return run_stage(sized(plan.recipe, name, plan.data.task), inputs, run)
     except (RuntimeError, MemoryError, OSError) as error:
         # What torch, ONNX Runtime and the disk raise; a defect of ours is a TypeError or the like and stays one.
         raise StageError(f"the stage `{name}` ({stage.verb}) failed: {error}") from error

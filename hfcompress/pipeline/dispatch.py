@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from hfcompress.artifact import Artifact
-from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
+from hfcompress.recipe.stages import EngineConfig, ExportConfig, QuantizeConfig, StageConfig
 from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig, QatConfig
 from hfcompress.stage import Inputs, Run
 
@@ -35,6 +35,10 @@ def run_stage(config: StageConfig, inputs: Inputs, run: Run) -> Artifact:
             from hfcompress.quantize.stage import quantize
 
             return quantize(config, inputs, run)
+        case EngineConfig():
+            from hfcompress.engine.stage import engine
+
+            return engine(config, inputs, run)
         case _:
             assert_never(config)  # mypy fails here when a stage has no arm
 
@@ -73,5 +77,9 @@ def code_of(config: StageConfig) -> Code:
             from hfcompress.quantize import STAGE_VERSION
 
             return Code(STAGE_VERSION, ("optimum-onnx", "onnxruntime", "onnx"), extra="onnxruntime")
+        case EngineConfig():
+            from hfcompress.engine import STAGE_VERSION
+
+            return Code(STAGE_VERSION, ("onnxruntime-gpu", "tensorrt", "onnx"), extra="onnxruntime")
         case _:
             assert_never(config)

@@ -9,10 +9,17 @@ from dataclasses import dataclass
 from hfcompress.benchmark.statistics import percentile_interval
 from hfcompress.benchmark.summary import speedup_over
 from hfcompress.benchmark.timings import Timings
+from hfcompress.errors import InputError
+from hfcompress.quantize.targets import runs_elsewhere
 from hfcompress.recipe.data import Gate
 from hfcompress.recipe.graph import inputs_of
 from hfcompress.recipe.recipe import Recipe
+from hfcompress.recipe.stages import QuantizeConfig
+from hfcompress.recipe.training_stages import QatConfig
 from hfcompress.results import NOT_SLOWER, ArtifactResult, Difference, GateResult
+
+#: The bounds of a gate that a timing session judges.
+_OF_SPEED = ("min_speedup", "max_p50_ms", "max_p99_ms")
 
 
 def reference_of(recipe: Recipe, artifact: str) -> str | None:
@@ -135,20 +142,44 @@ def _default_gates(recipe: Recipe, evidence: Evidence) -> Iterator[GateResult]:
 
 
 def floating_point_of(recipe: Recipe, artifact: str) -> str | None:
-    """What INT8 must not be slower than; None for what is not INT8, and where the recipe allows it.
+    """What INT8 must not be slower than; None for what is not INT8 or runs elsewhere, and where the recipe allows it.
 
     Of a `quantize` stage: its source. Of an export of a `qat` stage: an export of what that stage was given, so that
     one runtime is compared with itself; where the recipe has none, what the stage was given, in PyTorch.
     """
-    stage, source = recipe.stages[artifact], recipe.source_of(artifact)
-    if stage.quantize is not None:
-        return None if stage.quantize.allow_slower else source
-    trained = recipe.stages[source].qat if source in recipe.stages else None
-    if stage.export is None or trained is None or trained.allow_slower:
+    config = int8_config(recipe, artifact)
+    if config is None or config.allow_slower or runs_elsewhere(config.target):
         return None
+    source = recipe.source_of(artifact)
+    if isinstance(config, QuantizeConfig):
+        return source
     given = recipe.source_of(source)
     exports = [name for name, other in recipe.stages.items() if other.export and recipe.source_of(name) == given]
     return exports[0] if exports else given
+
+
+def int8_config(recipe: Recipe, artifact: str) -> QuantizeConfig | QatConfig | None:
+    """What made a graph INT8: its own `quantize`, or the `qat` that it is an export of; None where nothing did."""
+    stage, source = recipe.stages[artifact], recipe.source_of(artifact)
+    if stage.export is not None and source in recipe.stages:
+        return recipe.stages[source].qat
+    return stage.quantize
+
+
+def check_speed_bounds(recipe: Recipe) -> None:
+    """Refuse bounds on the speed of what is made for another machine: they would be judged on this one.
+
+    Raises:
+        InputError: names the gate.
+    """
+    for gate in recipe.gates:
+        config = int8_config(recipe, gate.artifact) if gate.artifact in recipe.stages else None
+        asked = [kind for kind in _OF_SPEED if getattr(gate, kind) is not None]
+        if asked and config is not None and runs_elsewhere(config.target):
+            raise InputError(
+                f"a gate bounds {asked[0]} of `{gate.artifact}`, which is made for {config.target} and measured on "
+                f"this CPU: that speed says nothing of {config.target}; drop the bound, and measure on the target"
+            )
 
 
 def unpublishable(recipe: Recipe, gates: Sequence[GateResult]) -> set[str]:
@@ -177,6 +208,6 @@ def _bounds(recipe: Recipe) -> Iterator[tuple[str, str, float]]:
     for gate in recipe.gates:
         for kind in ("max_drop", "max_rise"):
             yield from ((gate.artifact, kind, bound) for bound in getattr(gate, kind).values())
-        for kind in ("max_size_mb", "max_size_ratio", "min_speedup", "max_p50_ms", "max_p99_ms"):
+        for kind in ("max_size_mb", "max_size_ratio", *_OF_SPEED):
             if (bound := getattr(gate, kind)) is not None:
                 yield gate.artifact, kind, bound

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
@@ -14,7 +15,7 @@ from hfcompress.host import describe_host
 from hfcompress.pipeline.dispatch import code_of
 from hfcompress.recipe.data import Split
 from hfcompress.recipe.quantization import Target
-from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
+from hfcompress.recipe.stages import EngineConfig, ExportConfig, QuantizeConfig, StageConfig
 from hfcompress.recipe.training_stages import QatConfig, TaughtConfig
 from hfcompress.tasks.data import Data
 from hfcompress.training.precision import training_dtype
@@ -66,6 +67,8 @@ def _data_read(config: StageConfig, data: Data) -> dict[str, Any]:
         calibrates: tuple[Split, ...] = () if config.calibration is None else ("train",)
         searches: tuple[Split, ...] = () if config.fallback is None else ("validation",)
         return data.identity(*calibrates, *searches) if calibrates or searches else {}
+    if isinstance(config, EngineConfig):  # profiles cover the lengths of all rows
+        return data.identity(*data.rows.splits)
     splits: tuple[Split, ...] = ("validation",) if isinstance(config, ExportConfig) else ("train",)
     if _evaluates(config):
         splits = ("train", "validation")
@@ -79,11 +82,16 @@ def _evaluates(config: StageConfig) -> bool:
 
 
 def _machine(config: StageConfig) -> dict[str, Any]:
-    """What of this machine decides the result: world size, effective batch and dtype of training, the CPU of INT8."""
+    """What of this machine decides the result: world size, effective batch and dtype of training, the CPU of INT8,
+    the GPU of an engine."""
     if isinstance(config, ExportConfig):
         return {}
     if isinstance(config, QuantizeConfig):
         return _served_by(config.target)
+    if isinstance(config, EngineConfig):
+        from hfcompress.runtimes.tensorrt import this_machine
+
+        return asdict(this_machine())
     training = config.training
     world = world_size()
     rows = training.get("per_device_train_batch_size", 8) * training.get("gradient_accumulation_steps", 1)

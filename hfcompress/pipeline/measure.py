@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hfcompress._version import __version__
-from hfcompress.artifact import Artifact, digest_of, hash_folder, model_bytes
+from hfcompress.artifact import Artifact, digest_of, hash_folder, model_bytes, read_manifest
 from hfcompress.benchmark.session import Cell, time_interleaved
 from hfcompress.benchmark.size import integer_operators, parameters
 from hfcompress.benchmark.summary import speed_of
@@ -21,6 +21,7 @@ from hfcompress.pipeline.score import compare, score
 from hfcompress.pipeline.timing import grid, stream, subject_of
 from hfcompress.progress import SILENT, Progress
 from hfcompress.quantize.simulation import saturation_here
+from hfcompress.quantize.targets import target_remarks
 from hfcompress.recipe.data import BenchmarkConfig, DataConfig, Split
 from hfcompress.recipe.tasks import TASKS, Metric, TaskName
 from hfcompress.results import ArtifactResult, Results
@@ -83,7 +84,7 @@ def measure(
         hfcompress=__version__,
         artifacts=tuple(
             ArtifactResult(
-                **speed_of(timings[name], timings[baseline], host, seed).model_dump(),
+                **speed_of(timings[name], timings[baseline], host, seed, target_remarks(artifact)).model_dump(),
                 **_quality(answers, rows, name, metric, split, seed),
                 **_size(name, artifact),
                 publishable=True,  # no gate, no recipe: there is nothing that it failed
@@ -103,7 +104,12 @@ def _named(folders: Sequence[Path]) -> dict[str, Artifact]:
     names = [folder.resolve().name for folder in folders]
     unique = len(set(names)) == len(names)
     labelled = zip(names if unique else map(str, folders), folders, strict=True)
-    return {name: Artifact(folder, format_of(folder)) for name, folder in labelled}
+    return {name: _artifact(folder) for name, folder in labelled}
+
+
+def _artifact(folder: Path) -> Artifact:
+    manifest = read_manifest(folder)
+    return Artifact(folder, format_of(folder), None if manifest is None else manifest.details)
 
 
 def _common_task(artifacts: Mapping[str, Artifact]) -> Task:

@@ -14,8 +14,10 @@ from hfcompress.host import describe_host
 from hfcompress.models.fake_quant.folder import read_structure
 from hfcompress.models.folder import check_safe, files_of, read_config, resolve, task_of
 from hfcompress.pipeline.dispatch import code_of
+from hfcompress.pipeline.engines import check_engines, check_half
+from hfcompress.pipeline.gates import check_speed_bounds
 from hfcompress.pipeline.students import check_students, student_bytes
-from hfcompress.quantize.targets import check_dynamic, check_runs_here, scheme_for
+from hfcompress.quantize.targets import check_dynamic, scheme_for
 from hfcompress.recipe.data import Split
 from hfcompress.recipe.graph import inputs_of, stage_order
 from hfcompress.recipe.objectives import LOOK_INSIDE
@@ -101,6 +103,9 @@ def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
             require(extra, f"the stage `{name}` ({stage.verb})")
         if isinstance(stage.config, QuantizeConfig | QatConfig):
             _check_target(name, stage.config)
+    check_speed_bounds(recipe)
+    check_half(recipe)
+    check_engines(recipe, get_task(recipe.task))
     source = resolve(recipe.model, trust_remote_code=trust_remote_code)
     check_safe(source, trust_remote_code=trust_remote_code)
     outside = _outside(recipe, trust_remote_code)
@@ -128,13 +133,11 @@ def make_plan(recipe: Recipe, *, trust_remote_code: bool = False) -> Plan:
 
 
 def _check_target(stage: str, config: QuantizeConfig | QatConfig) -> None:
-    scheme = scheme_for(config.target, describe_host().flags)
-    try:
-        if config.calibration is None:
-            check_dynamic(scheme)
-        check_runs_here(scheme)
-    except InputError as error:
-        raise type(error)(f"stages.{stage}: {error}") from error
+    if config.calibration is None:
+        try:
+            check_dynamic(scheme_for(config.target, describe_host().flags))
+        except InputError as error:
+            raise type(error)(f"stages.{stage}: {error}") from error
 
 
 def _outside(recipe: Recipe, trust_remote_code: bool) -> dict[str, Path]:

@@ -37,7 +37,7 @@ def publish_run(run: Path, target: PublishConfig, progress: Progress = SILENT, s
             machine, or there is no token.
         PublishError: the Hub did not take it.
     """
-    options = PushOptions(target.private, target.create_pr, target.revision, sign)
+    options = PushOptions(target.private, target.create_pr, target.revision, sign, target.replace)
     named = target.model_copy(update={"repo_id": full_name(target.repo_id, progress)})
     check_finished(run)
     with RunFolder(run).locked():

@@ -17,7 +17,7 @@ from hfcompress.pipeline.score import score
 from hfcompress.progress import SILENT, Progress
 from hfcompress.quantize.api import quantize_folder
 from hfcompress.quantize.rows import unlabelled_batches
-from hfcompress.quantize.targets import Scheme, scheme_for
+from hfcompress.quantize.targets import scheme_for
 from hfcompress.recipe.data import DataConfig, Split
 from hfcompress.recipe.stages import QuantizeConfig
 from hfcompress.runtimes.load import format_of
@@ -86,7 +86,7 @@ def quantize_model(
         raise InputError(f"{model} is no folder; give the folder of a torch or ONNX model")
     scheme = scheme_for(config.target, describe_host().flags)
     compared = None  # its rows are read before the long work, so that what is wrong with them is said before it
-    if data is not None and "validation" in data.splits and scheme.provider == Scheme.provider:
+    if data is not None and "validation" in data.splits:
         compared = _Compared(data, _task_of(model), model)
     with TemporaryDirectory() as folder:
         source = model

@@ -23,12 +23,14 @@ from hfcompress.pipeline.folder import RunFolder
 from hfcompress.pipeline.follow import follow
 from hfcompress.pipeline.gates import Evidence, judge, marked, reference_of
 from hfcompress.pipeline.lead import Lead, leading
+from hfcompress.pipeline.measurements import keep_measurements
 from hfcompress.pipeline.plan import Plan, make_plan, needed_bytes
 from hfcompress.pipeline.predictions import Predictions, predict_split, read_predictions, write_predictions
 from hfcompress.pipeline.provenance import data_source, source_models
 from hfcompress.pipeline.score import compare, score
 from hfcompress.pipeline.timing import timings_of
 from hfcompress.progress import SILENT, Progress
+from hfcompress.quantize.targets import target_remarks
 from hfcompress.recipe.data import Split
 from hfcompress.recipe.graph import inputs_of
 from hfcompress.recipe.loader import dump_recipe, load_recipe, recipe_sha256
@@ -122,7 +124,7 @@ class _Run:
         with self._clock("benchmark"):
             timings = self._timings()
         with self._clock("report"):
-            results = self._results(timings)
+            results = keep_measurements(self._results(timings), self.folder.results)
             keep_examples(self.folder, results, self.plan.data, self.plan.recipe.evaluate.report_on)
             write_report(results, self.folder.root, gather_evidence(self.folder, results))
         results = results.model_copy(update={"seconds": dict(self.seconds)})
@@ -229,7 +231,8 @@ class _Run:
         )
         stage = recipe.stages.get(name)
         host, baseline = host_id(describe_host()), timings.get(recipe.baseline_name)
-        speed = speed_of(timings[name], baseline, host, recipe.seed) if name in timings else None
+        remarks = target_remarks(made.artifact)
+        speed = speed_of(timings[name], baseline, host, recipe.seed, remarks) if name in timings else None
         return ArtifactResult(
             **(speed.model_dump() if speed else _UNTIMED),
             name=name,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hfcompress.artifact import digest_of, hash_folder, model_digest
+from hfcompress.artifact import Artifact, digest_of, hash_folder, model_digest, read_manifest
 from hfcompress.benchmark.process import Subject
 from hfcompress.benchmark.statistics import SPREAD_LIMIT, percentiles, ratio_interval, spread
 from hfcompress.benchmark.stream_session import StreamSession
@@ -81,7 +81,7 @@ def tune_artifact(
         MeasurementError: the default session could not be measured.
     """
     artifact = read_artifact(Path(model))
-    runtimes = installed_runtimes(artifact.format)
+    runtimes = installed_runtimes(artifact.format, artifact.made_for)
     rows = stream_rows(artifact, data, split, options)
     cores = options.threads or default_threads()
     subject = Subject(artifact.path.name, artifact.path, artifact.format, artifact.task.name)
@@ -99,11 +99,12 @@ def tune_artifact(
 
 @dataclass(frozen=True)
 class TunedArtifact:
-    """A model folder, as far as a search has to know it."""
+    """A model folder, as far as a search has to know it; `made_for` is the runtime that its manifest names."""
 
     path: Path
     format: str
     task: Task
+    made_for: str | None
 
 
 def read_artifact(folder: Path) -> TunedArtifact:
@@ -117,7 +118,9 @@ def read_artifact(folder: Path) -> TunedArtifact:
     task = task_of(read_config(folder))
     if task is None:
         raise InputError(f"{folder} has no head for a task that hfcompress knows")
-    return TunedArtifact(folder.resolve(), format_of(folder), get_task(task))
+    manifest = read_manifest(folder)
+    made_for = None if manifest is None else Artifact(folder, manifest.format, manifest.details).runtime
+    return TunedArtifact(folder.resolve(), format_of(folder), get_task(task), made_for)
 
 
 def stream_rows(

@@ -39,8 +39,6 @@ def qat(config: QatConfig, inputs: Inputs, run: Run) -> Artifact:
 
     target = scheme_for(config.target, describe_host().flags)
     said: dict[str, Any] = {"target": target.target, "reason": target.reason, "skip": list(config.skip)}
-    if target.provider != Scheme.provider:
-        said["provider"] = target.provider  # of its export; itself it runs in PyTorch
 
     def once(fields: dict[str, Any]) -> Artifact:
         processor = seeded_processor(inputs.source, run)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from hfcompress.artifact import Artifact
 from hfcompress.errors import StageError
@@ -16,7 +15,7 @@ from hfcompress.quantize.fallback import fall_back
 from hfcompress.quantize.quantizer import quantizer_for
 from hfcompress.quantize.rows import calibration_batches
 from hfcompress.quantize.simulation import check_target
-from hfcompress.quantize.targets import Scheme, scheme_for
+from hfcompress.quantize.targets import Scheme, runs_elsewhere, scheme_for
 from hfcompress.recipe.stages import QuantizeConfig
 from hfcompress.stage import Inputs, Run
 
@@ -30,7 +29,7 @@ def quantize(config: QuantizeConfig, inputs: Inputs, run: Run) -> Artifact:
     write = quantizer_for(
         config, source, scheme, lambda: calibration_batches(run.data, task.load_processor(source), samples, run.seed)
     )
-    details = {**details_of(scheme), **write.details}
+    details = {"target": scheme.target, "reason": scheme.reason, **write.details}
     if config.fallback is None:
         write(run.out)
     else:
@@ -41,22 +40,13 @@ def quantize(config: QuantizeConfig, inputs: Inputs, run: Run) -> Artifact:
     return Artifact(run.out, "onnx", details={**details, **check_target(run.out, scheme.target, run)})
 
 
-def details_of(scheme: Scheme) -> dict[str, Any]:
-    """What an artifact's manifest says of its target; `runtime` where it is not the format's own."""
-    details = {"target": scheme.target, "reason": scheme.reason}
-    if scheme.provider != "CPUExecutionProvider":
-        details["runtime"] = f"onnxruntime:{scheme.provider}"
-    return details
-
-
 def counted(path: Path, source: Path, scheme: Scheme) -> int:
     """How many products became integer: of a graph for a CPU, by ONNX Runtime here; of others, those between Q/DQ.
 
     Raises:
         StageError: none.
     """
-    on_cpu = scheme.provider == "CPUExecutionProvider"
-    count = integer_operator_count(path) if on_cpu else dequantized_product_count(path)
+    count = dequantized_product_count(path) if runs_elsewhere(scheme.target) else integer_operator_count(path)
     if count == 0:
         raise StageError(
             f"quantize found no MatMul with constant weights in {source.name}; INT8 would gain nothing; leave the "

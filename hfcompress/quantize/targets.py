@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from hfcompress.errors import InputError, ProviderError
+from hfcompress.artifact import Artifact
+from hfcompress.errors import InputError
 from hfcompress.recipe.quantization import Target
 
 #: The kinds of CPU; `auto` is one of them.
@@ -35,7 +36,7 @@ class Scheme:
 
     Attributes:
         target: its name.
-        provider: ONNX Runtime's execution provider that runs it.
+        provider: ONNX Runtime's execution provider that it is meant for.
         signed_weights: int8 with zero point 0, or uint8.
         reduce_range: 7-bit weights.
         signed_activations: int8 or uint8.
@@ -129,23 +130,20 @@ def check_dynamic(scheme: Scheme) -> None:
         )
 
 
-def check_runs_here(scheme: Scheme) -> None:
-    """Refuse a target that the installed ONNX Runtime cannot run, where its artifact has to be measured.
+def runs_elsewhere(target: Target) -> bool:
+    """Whether what is made for a target needs a runtime that ONNX Runtime's CPU provider is not.
 
-    A graph for it can be written all the same: see `quantize_onnx`.
-
-    Raises:
-        ProviderError: the build lacks the target's execution provider.
+    Such a graph is measured on that provider all the same: its answers are those of the target, up to rounding, and its
+    speed says nothing of it.
     """
-    if scheme.provider == Scheme.provider:  # every build has it, and training for it needs no build at all
-        return
-    import onnxruntime
+    return target != "auto" and SCHEMES[target].provider != Scheme.provider
 
-    available = onnxruntime.get_available_providers()
-    if scheme.provider not in available:
-        raise ProviderError(
-            f"target {scheme.target} runs on {scheme.provider}, which this build of ONNX Runtime lacks (it has "
-            f"{', '.join(available)}), so a recipe cannot measure it here; install a build that has it, choose a CPU "
-            f"({', '.join(get_args(Cpu))}), or write the graph alone: hfcompress quantize MODEL --data DATA --out OUT "
-            f"--target {scheme.target}"
-        )
+
+def target_remarks(artifact: Artifact) -> tuple[str, ...]:
+    """What a reader has to know of an artifact's target before trusting figures of its speed."""
+    target = (artifact.details or {}).get("target")
+    has_its_own = artifact.format == "torch" or artifact.runtime is not None
+    if has_its_own or target not in SCHEMES or not runs_elsewhere(target):
+        return ()
+    measured = "measured here in ONNX Runtime on the CPU"
+    return (f"made for {target}, and {measured}: its answers count, its speed says nothing of {target}",)

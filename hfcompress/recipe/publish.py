@@ -57,6 +57,7 @@ class PublishConfig(Schema):
         artifacts: what is published, by preference: the first PyTorch model is the repository's root. Default:
             everything whose gates passed, but models that only other PyTorch models were made from.
         examples: whether the published report shows texts and images of the data.
+        replace: replace files of the repository that no earlier push has put there.
     """
 
     repo_id: Annotated[str, _checked(repo_id_fault)]
@@ -65,6 +66,7 @@ class PublishConfig(Schema):
     revision: Annotated[str, _checked(revision_fault)] = "main"
     artifacts: tuple[str, ...] = ()
     examples: bool = False
+    replace: bool = False
 
     @model_validator(mode="after")
     def _one_target(self) -> PublishConfig:

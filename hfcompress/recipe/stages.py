@@ -6,9 +6,9 @@ A new verb is a config here (or in `training_stages.py`), an arm in `pipeline/di
 from __future__ import annotations
 
 from types import NoneType
-from typing import Annotated, ClassVar, Self, get_args
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from hfcompress.recipe.quantization import Calibration, Fallback, Smooth, Target
 from hfcompress.recipe.schema import Schema
@@ -25,6 +25,7 @@ class ExportConfig(VerbConfig):
             the bounds that rounding leaves (see `export/agreement.py`).
         first_token_only: compute the last layer for the first token alone where the head reads no other. Exact, and
             checked like the export itself; a model that it does not fit is left as it is.
+        dtype: what weights are stored and products computed in; `fp16` is for GPUs.
     """
 
     consumes: ClassVar[frozenset[Format]] = frozenset({"torch"})
@@ -34,6 +35,7 @@ class ExportConfig(VerbConfig):
     opset: Annotated[int, Field(ge=13)] | None = None
     tolerance: PositiveFloat | None = None
     first_token_only: bool = True
+    dtype: Literal["fp32", "fp16"] = "fp32"
 
 
 class QuantizeConfig(VerbConfig):
@@ -70,7 +72,35 @@ class QuantizeConfig(VerbConfig):
         return self
 
 
-StageConfig = FinetuneConfig | DistillConfig | QatConfig | ExportConfig | QuantizeConfig
+class EngineConfig(VerbConfig):
+    """TensorRT engines of a graph, built on the GPU that will serve, through ONNX Runtime's execution provider.
+
+    Attributes:
+        precision: what layers may be computed in; `int8` is for a graph with Q/DQ, whose other layers get fp16.
+        batch: rows of the batches that will come; default: those of `benchmark`, and of evaluation.
+        sequence: tokens beside the lengths of the data; default: those of `benchmark`. Not used for images.
+        workspace_mb: memory that a layer may use while it runs, in MiB; default: as TensorRT would have it.
+        optimization_level: how long TensorRT searches for kernels: 0 to 5; 3 is its own default.
+        timing_cache: keep what kernels were measured to take, for the next build.
+        hardware_compatible: one engine for all GPUs from Ampere on, which may be slower.
+        tolerance: largest accepted difference of an output, in standard deviations of it; default: by the precision.
+    """
+
+    consumes: ClassVar[frozenset[Format]] = frozenset({"onnx"})
+    produces: ClassVar[Format] = "onnx"
+    takes_int8: ClassVar[bool] = True
+
+    precision: Literal["fp32", "fp16", "bf16", "int8"] = "fp16"
+    batch: tuple[PositiveInt, ...] | None = Field(default=None, min_length=1)
+    sequence: tuple[PositiveInt, ...] | None = Field(default=None, min_length=1)
+    workspace_mb: PositiveInt | None = None
+    optimization_level: Annotated[int, Field(ge=0, le=5)] = 3
+    timing_cache: bool = True
+    hardware_compatible: bool = False
+    tolerance: PositiveFloat | None = None
+
+
+StageConfig = FinetuneConfig | DistillConfig | QatConfig | ExportConfig | QuantizeConfig | EngineConfig
 
 
 class Stage(Schema):
@@ -82,6 +112,7 @@ class Stage(Schema):
     qat: QatConfig | None = None
     export: ExportConfig | None = None
     quantize: QuantizeConfig | None = None
+    engine: EngineConfig | None = None
 
     @model_validator(mode="after")
     def _holds_one_verb(self) -> Stage:

@@ -69,6 +69,9 @@ stages:
   int8-qat:
     from: student-qat
     export: {{}}  # INT8 already
+  # engine:  # on a machine with TensorRT
+  #   from: onnx
+  #   engine: {{precision: fp16}}
 
 benchmark:
   batch: [1, 32]

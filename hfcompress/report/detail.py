@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hfcompress.report.doubt import MARK, cell_name, latency_name, mark, remarks_on
+from hfcompress.report.entries import Entry, entries
 from hfcompress.report.figures import NOTHING, duration, number
 from hfcompress.report.grid import Cell, Column, Table, numbers, unique, words
 from hfcompress.report.table import difference_cell, metric_cell, runtime_name, speed_cells
-from hfcompress.results import ArtifactResult, Results
+from hfcompress.results import Results
 
 #: Doubts that are named one by one.
 _MOST_DOUBTS = 4
@@ -26,7 +27,7 @@ _FLAGS = {
     "i8mm": "I8MM",
     "bf16": "BF16",
 }
-_LIBRARIES = ("torch", "transformers", "onnxruntime", "optimum-onnx")
+_LIBRARIES = ("torch", "transformers", "onnxruntime", "optimum-onnx", "openvino", "tensorrt")
 
 
 def latency_table(results: Results) -> Table:
@@ -35,7 +36,7 @@ def latency_table(results: Results) -> Table:
     return Table(
         title="Latency of one call: p50 (p99), ms",
         columns=(*words("model"), *(_heading(*shape) for shape in shapes)),
-        rows=tuple(_latencies(artifact, shapes) for artifact in results.artifacts if artifact.latency),
+        rows=tuple(_latencies(entry, shapes) for entry in entries(results) if entry.speed.latency),
         notes=_doubts(results),
     )
 
@@ -44,16 +45,16 @@ def latency_grid(results: Results) -> Table:
     """One row an artifact and cell, with every percentile."""
     rows = tuple(
         (
-            Cell(artifact.name),
+            Cell(entry.name),
             Cell(str(cell.batch)),
             Cell(NOTHING if cell.sequence is None else str(cell.sequence)),
             *(
-                Cell(number(value) + mark(artifact, latency_name(cell)))
+                Cell(number(value) + mark(entry.speed, latency_name(cell)))
                 for value in (cell.p50_ms, cell.p90_ms, cell.p95_ms, cell.p99_ms)
             ),
         )
-        for artifact in results.artifacts
-        for cell in artifact.latency
+        for entry in entries(results)
+        for cell in entry.speed.latency
     )
     columns = (*words("model"), *numbers("batch", "sequence", "p50 ms", "p90 ms", "p95 ms", "p99 ms"))
     return Table("Latency of one call", columns, rows, notes=_doubts(results))
@@ -81,21 +82,43 @@ def metrics_table(results: Results) -> Table:
 
 
 def hosts_table(results: Results) -> Table:
-    """The figures of speed on every host, where there is more than one."""
+    """The figures of every host, where there is more than one, and how far answers there are from those here."""
     rows = tuple(
         (
-            Cell(artifact.name),
-            Cell(str(results.hosts.get(speed.host, {}).get("cpu", speed.host))),
-            Cell(runtime_name(speed, artifact.format)),
-            Cell(str(speed.threads)),
-            *speed_cells(speed),
+            Cell(entry.artifact.name),
+            Cell(_host_words(results, entry)),
+            Cell(runtime_name(entry.speed, entry.artifact.format), _precision(entry)),
+            Cell(str(entry.speed.threads)),
+            *speed_cells(entry.speed),
+            Cell(entry.agreement() or NOTHING),
+            _distance(entry),
         )
-        for artifact in results.artifacts
-        if artifact.measurements
-        for speed in (artifact, *artifact.measurements)
+        for entry in entries(results)
+        if entry.artifact.measurements
     )
-    columns = (*words("model", "host", "runtime"), *numbers("threads", "rows/s", "speed-up", "memory MB"))
-    return Table("The same artifacts on every host", columns, rows)
+    columns = (
+        *words("model", "host", "runtime"),
+        *numbers("threads", "rows/s", "speed-up", "memory MB", "equal answers", "outputs differ"),
+    )
+    caption = (
+        "Equal answers and outputs: beside those that travelled along in the bundle; the largest difference (rms)."
+    )
+    return Table("The same artifacts on every host", columns, rows, caption=caption)
+
+
+def _host_words(results: Results, entry: Entry) -> str:
+    host = results.hosts.get(entry.speed.host, {})
+    mode = f" ({host['power_mode']})" if host.get("power_mode") else ""
+    return f"{host.get('board') or host.get('cpu') or entry.speed.host}{mode}"
+
+
+def _precision(entry: Entry) -> str:
+    return entry.there.precision or "" if entry.there is not None else ""
+
+
+def _distance(entry: Entry) -> Cell:
+    found = entry.there.agreement if entry.there is not None else None
+    return Cell() if found is None else Cell(number(found.max_difference), f"({number(found.rms_difference)})")
 
 
 def seconds_table(results: Results) -> Table:
@@ -114,7 +137,7 @@ def host_lines(results: Results) -> list[str]:
 
 def unique_shapes(results: Results) -> list[tuple[int, int | None]]:
     """The cells of the grid, smallest first."""
-    shapes = {(cell.batch, cell.sequence) for artifact in results.artifacts for cell in artifact.latency}
+    shapes = {(cell.batch, cell.sequence) for entry in entries(results) for cell in entry.speed.latency}
     return sorted(shapes, key=lambda shape: (shape[0], shape[1] or 0))
 
 
@@ -122,12 +145,12 @@ def _heading(batch: int, sequence: int | None) -> Column:
     return Column(f"batch {batch}", "" if sequence is None else f"sequence {sequence}")
 
 
-def _latencies(artifact: ArtifactResult, shapes: list[tuple[int, int | None]]) -> tuple[Cell, ...]:
-    known = {(cell.batch, cell.sequence): cell for cell in artifact.latency}
-    cells = [Cell(artifact.name, tone="strong")]
+def _latencies(entry: Entry, shapes: list[tuple[int, int | None]]) -> tuple[Cell, ...]:
+    known = {(cell.batch, cell.sequence): cell for cell in entry.speed.latency}
+    cells = [Cell(entry.name, tone="plain" if entry.there else "strong")]
     for shape in shapes:
         cell = known.get(shape)
-        doubt = mark(artifact, latency_name(cell)) if cell else ""
+        doubt = mark(entry.speed, latency_name(cell)) if cell else ""
         cells.append(Cell(number(cell.p50_ms) + doubt, f"({number(cell.p99_ms)}{doubt})") if cell else Cell())
     return tuple(cells)
 
@@ -136,9 +159,9 @@ def _doubts(results: Results) -> tuple[str, ...]:
     """A line for each cell in doubt; when they are many, as on a busy machine, a line for each artifact."""
     shown = {f"latency at {cell_name(*shape)}" for shape in unique_shapes(results)}
     doubts = {
-        artifact.name: [text for text in remarks_on(artifact, shown) if text.startswith("latency at ")]
-        for artifact in results.artifacts
-        if not artifact.reliable
+        entry.name: [text for text in remarks_on(entry.speed, shown) if text.startswith("latency at ")]
+        for entry in entries(results)
+        if not entry.speed.reliable
     }
     if sum(map(len, doubts.values())) <= _MOST_DOUBTS:
         return unique([f"{MARK} {name}: {remark}" for name, remarks in doubts.items() for remark in remarks])
@@ -155,6 +178,7 @@ def _host_line(results: Results, identity: str, host: Mapping[str, Any]) -> str:
 
 
 def _host_parts(results: Results, identity: str, host: Mapping[str, Any]) -> Iterator[str]:
+    yield str(host.get("board") or "")
     yield str(host.get("cpu") or identity)
     yield ", ".join(map(str, host.get("gpus") or ()))
     threads = {s.threads for a in results.artifacts for s in (a, *a.measurements) if s.host == identity and s.threads}

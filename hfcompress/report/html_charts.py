@@ -8,12 +8,13 @@ from typing import Any
 
 from hfcompress.recipe.tasks import LESS_IS_BETTER
 from hfcompress.report.doubt import cell_name, latency_name, mark
+from hfcompress.report.entries import Entry, entries
 from hfcompress.report.evidence import Flip, Reported
 from hfcompress.report.figures import metric_figure, number, signed_metric, times, unit_of
 from hfcompress.report.flips import compared
-from hfcompress.report.html_scope import Scope, host_names, own_host, recipe_names
+from hfcompress.report.html_scope import Scope, own_host, recipe_names, row_scopes
 from hfcompress.report.table import headline_cell, runtime_name, was_timed
-from hfcompress.results import ArtifactResult, Results, Speed
+from hfcompress.results import Results, Speed
 
 #: Parts of a loss as people call them.
 _LOSSES = {"loss": "total", "eval_loss": "validation"}
@@ -29,7 +30,7 @@ def charts_of(runs: Sequence[Reported]) -> dict[str, Any]:
         "metric": f"{metric}{unit_of(metric)}",
         "lessIsBetter": metric in LESS_IS_BETTER,
         "axes": _axes(shape),
-        "points": [point for run, scope in each for point in _points(run.results, scope.recipe, shape)],
+        "points": [point for run, scope in each for point in _points(run.results, scope, shape)],
         "losses": [chart for run, scope in each for chart in _losses(run, scope)],
         "latencies": [strip for run, scope in each for strip in _latencies(run, scope)],
         "flips": [row for run, scope in each for row in _flipped(run, scope)],
@@ -47,44 +48,48 @@ def _axes(shape: tuple[int, int | None] | None) -> list[dict[str, Any]]:
     return axes
 
 
-def _points(results: Results, recipe: str, shape: tuple[int, int | None] | None) -> Iterator[dict[str, Any]]:
-    hosts = host_names(results)
-    for artifact in results.artifacts:
-        found = artifact.metrics.get(results.metric)
+def _points(results: Results, scope: Scope, shape: tuple[int, int | None] | None) -> Iterator[dict[str, Any]]:
+    scopes = row_scopes(results, scope)
+    factor = 1 if results.metric in LESS_IS_BETTER else 100
+    for entry in entries(results):
+        found, artifact, speed = entry.placed(results.metric), entry.artifact, entry.speed
         if found is None:
             continue
-        factor = 1 if results.metric in LESS_IS_BETTER else 100
-        for speed in (artifact, *artifact.measurements):
-            yield {
-                **_scoped(Scope(recipe, hosts.get(speed.host, ""))),
-                "artifact": artifact.name,
-                "format": artifact.format,
-                "publishable": artifact.publishable,
-                "score": _rounded(factor * found.value),
-                "low": _rounded(factor * found.low),
-                "high": _rounded(factor * found.high),
-                "size": _rounded(artifact.size_mb),
-                "throughput": _rounded(speed.throughput_per_s) if was_timed(speed) else None,
-                "latency": _p50(speed, shape),
-                "facts": list(_facts(results, artifact, speed)),
-            }
+        yield {
+            **_scoped(scopes[entry.name]),
+            "artifact": entry.name,
+            "format": artifact.format,
+            "publishable": artifact.publishable,
+            "elsewhere": entry.there is not None,
+            "score": _rounded(factor * found.value),
+            "low": _rounded(factor * found.low),
+            "high": _rounded(factor * found.high),
+            "size": _rounded(artifact.size_mb),
+            "throughput": _rounded(speed.throughput_per_s) if was_timed(speed) else None,
+            "latency": _p50(speed, shape),
+            "facts": list(_facts(results, entry)),
+        }
 
 
-def _facts(results: Results, artifact: ArtifactResult, speed: Speed) -> Iterator[tuple[str, str]]:
+def _facts(results: Results, entry: Entry) -> Iterator[tuple[str, str]]:
     """What a tooltip says of a point."""
-    metric = results.metric
-    found, difference = artifact.metrics[metric], artifact.difference.get(metric)
-    value, low, high = (metric_figure(metric, bound) for bound in (found.value, found.low, found.high))
-    yield metric, f"{value} [{low}, {high}]"
+    metric, artifact, speed = results.metric, entry.artifact, entry.speed
+    found, difference = entry.metric(metric), entry.difference(metric)
+    if found is not None:
+        value, low, high = (metric_figure(metric, bound) for bound in (found.value, found.low, found.high))
+        yield f"{metric}{'' if entry.there is None else ' on the sample'}", f"{value} [{low}, {high}]"
     if difference is not None:
         value, low, high = (signed_metric(metric, d) for d in (difference.value, difference.low, difference.high))
-        yield f"to {difference.against}", f"{value} [{low}, {high}]"
+        yield f"to {difference.against}{'' if entry.there is None else ' here'}", f"{value} [{low}, {high}]"
+    if agreed := entry.agreement():
+        yield "equal answers", agreed
     if was_timed(speed):
         yield "rows/s", number(speed.throughput_per_s) + mark(speed, "throughput")
     if speed.speedup is not None and artifact.name != results.baseline:
         yield "speed-up", times(speed.speedup) + mark(speed, "speed-up")
     yield "size", f"{number(artifact.size_mb)} MB"
-    yield "made by", f"{artifact.stage or 'as given'} ({runtime_name(speed, artifact.format)})"
+    made_by = (artifact.stage or "as given") if entry.there is None else "bundle"
+    yield "made by", f"{made_by} ({runtime_name(speed, artifact.format)})"
     if not artifact.publishable:
         yield "gates", "FAILED"
 

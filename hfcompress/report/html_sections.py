@@ -12,7 +12,7 @@ from hfcompress.report.figures import metric_figure, number, signed_metric, time
 from hfcompress.report.flips import compared, flips_table
 from hfcompress.report.gates import gates_table, summary
 from hfcompress.report.grid import Cell, Table
-from hfcompress.report.html_scope import Scope, ScopedTable, host_names, own_host, recipe_names, stacked
+from hfcompress.report.html_scope import Scope, ScopedTable, host_names, own_host, recipe_names, row_scopes, stacked
 from hfcompress.report.table import headline_table, was_timed
 from hfcompress.results import ArtifactResult, GateResult, Results
 
@@ -112,15 +112,21 @@ def page_of(runs: Sequence[Reported]) -> Page:
         title=names[0] if len(runs) == 1 else f"{len(runs)} runs compared",
         about=_about([run.results for run in runs]),
         runs=tuple(_section(run, scope) for run, scope in each),
-        artifacts=stacked([(headline_table(run.results), scope) for run, scope in each]),
+        artifacts=stacked([(headline_table(run.results), scope) for run, scope in each], _row_scopes(each)),
         flips=stacked([(flips_table(run.results), scope) for run, scope in flipped]) if flipped else None,
-        latencies=stacked([(latency_grid(run.results), scope) for run, scope in timed]) if timed else None,
+        latencies=stacked([(latency_grid(run.results), scope) for run, scope in timed], _row_scopes(timed))
+        if timed
+        else None,
         recipes=tuple(names),
         hosts=tuple(dict.fromkeys(name for run in runs for name in host_names(run.results).values())),
         has=frozenset(_charts(runs)),
         classes=tuple(_classes(runs)),
         shows_examples=any(run.evidence.examples and run.evidence.examples.rows for run in runs),
     )
+
+
+def _row_scopes(each: Sequence[tuple[Reported, Scope]]) -> list[dict[str, Scope]]:
+    return [row_scopes(run.results, scope) for run, scope in each]
 
 
 def _charts(runs: Sequence[Reported]) -> Iterator[str]:

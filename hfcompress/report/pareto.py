@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hfcompress.recipe.tasks import LESS_IS_BETTER
-from hfcompress.report.figures import number, times
+from hfcompress.report.entries import Entry, entries
+from hfcompress.report.figures import number, points, times
 from hfcompress.report.table import was_timed
-from hfcompress.results import ArtifactResult, Results
+from hfcompress.results import Interval, Results
 
 
 @dataclass(frozen=True)
@@ -16,13 +17,14 @@ class Point:
     """One artifact in the plot.
 
     Attributes:
-        name: of the artifact.
+        name: of the artifact, with the machine where that is another one than the run's.
         label: what stands beside the point.
         format: `torch`, `onnx`, `openvino`: its marker.
         throughput: rows a second.
         score, low, high: the main metric, in points where it is a fraction, with its interval.
         size_mb: 10^6 bytes.
         publishable: no gate of it or of its ancestors failed.
+        elsewhere: whether it was measured on another machine than the run's.
     """
 
     name: str
@@ -34,21 +36,23 @@ class Point:
     high: float
     size_mb: float
     publishable: bool
+    elsewhere: bool = False
 
 
 def points_of(results: Results) -> list[Point]:
     """The artifacts that have both a metric and a throughput."""
-    return [
-        _point(results, artifact)
-        for artifact in results.artifacts
-        if results.metric in artifact.metrics and was_timed(artifact)
-    ]
+    placed = [(entry, entry.placed(results.metric)) for entry in entries(results) if was_timed(entry.speed)]
+    return [_point(results, entry, found) for entry, found in placed if found is not None]
 
 
-def front_of(results: Results, points: Sequence[Point]) -> list[Point]:
-    """The points that no other one beats in throughput and in the main metric, whichever way that is better."""
+def front_of(results: Results, drawn: Sequence[Point]) -> list[Point]:
+    """The points that no other one beats in throughput and in the main metric, whichever way that is better.
+
+    Those of the run's own host: what another machine does is no reason against an artifact on this one.
+    """
+    own = [point for point in drawn if not point.elsewhere]
     way = -1 if results.metric in LESS_IS_BETTER else 1
-    return [points[place] for place in pareto_front([(point.throughput, way * point.score) for point in points])]
+    return [own[place] for place in pareto_front([(point.throughput, way * point.score) for point in own])]
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -67,21 +71,29 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     return sorted(front, key=lambda place: (points[place][0], place))
 
 
-def _point(results: Results, artifact: ArtifactResult) -> Point:
-    found = artifact.metrics[results.metric]
-    if artifact.name == results.baseline:
-        gain = "baseline"
-    else:
-        gain = "" if artifact.speedup is None else times(artifact.speedup)
+def _point(results: Results, entry: Entry, found: Interval) -> Point:
+    artifact = entry.artifact
     factor = 1 if results.metric in LESS_IS_BETTER else 100
     return Point(
-        name=artifact.name,
-        label=", ".join(part for part in (f"{number(artifact.size_mb)} MB", gain) if part),
+        name=entry.name,
+        label=", ".join(part for part in _label(results, entry) if part),
         format=artifact.format,
-        throughput=artifact.throughput_per_s,
+        throughput=entry.speed.throughput_per_s,
         score=factor * found.value,
         low=factor * found.low,
         high=factor * found.high,
         size_mb=artifact.size_mb,
         publishable=artifact.publishable,
+        elsewhere=entry.there is not None,
     )
+
+
+def _label(results: Results, entry: Entry) -> tuple[str, ...]:
+    """What stands beside a point, below its name."""
+    if entry.there is not None:
+        agreed = entry.there.agreement
+        return ("" if agreed is None else f"{points(agreed.share)}% equal answers",)
+    size, speedup = f"{number(entry.artifact.size_mb)} MB", entry.artifact.speedup
+    if entry.artifact.name == results.baseline:
+        return size, "baseline"
+    return size, "" if speedup is None else times(speedup)

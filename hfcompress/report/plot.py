@@ -121,6 +121,17 @@ def _draw_point(axes: Any, point: Point, points: Sequence[Point]) -> None:
         linewidth=1.6,
         zorder=3,
     )
+    if point.elsewhere:
+        axes.scatter(
+            [point.throughput],
+            [point.score],
+            s=2.2 * _area(point, points) + 60,
+            marker="o",
+            facecolor="none",
+            edgecolor=colour,
+            linewidth=1.1,
+            zorder=2.9,
+        )
 
 
 def _area(point: Point, points: Sequence[Point]) -> float:
@@ -138,6 +149,8 @@ def _draw_legend(figure: Any, points: Sequence[Point]) -> None:
     entries = [entry(name, colour, marker, colour) for name, (colour, marker) in looks.items()]
     if not all(point.publishable for point in points):
         entries.append(entry("hollow: a gate failed", INK, "o", "white"))
+    if any(point.elsewhere for point in points):
+        entries.append(entry("ring: measured by a bundle", INK, "o", "none"))
     entries.append(Line2D([], [], color=FAINT, linestyle=(0, (5, 3)), linewidth=1.3, label="Pareto front"))
     figure.legend(
         handles=entries,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hfcompress.report.doubt import MARK, SPEEDUP, THROUGHPUT, cell_name, latency_name, mark, remarks_on
+from hfcompress.report.entries import Entry, entries
 from hfcompress.report.figures import NOTHING, metric_figure, number, signed_metric, times, unit_of
 from hfcompress.report.gates import failures, verdict_of
 from hfcompress.report.grid import Cell, Column, Table, numbers, unique, words
@@ -12,7 +13,10 @@ from hfcompress.results import ArtifactResult, Difference, Interval, Latency, Re
 
 
 def headline_table(results: Results) -> Table:
-    """Every artifact: what it is, the main metric, size, speed, memory and the verdict of its gates."""
+    """Every artifact: what it is, the main metric, size, speed, memory and the verdict of its gates.
+
+    Below it, what its bundles measured on other machines.
+    """
     cell = headline_cell(results)
     return Table(
         title=_title(results),
@@ -23,7 +27,7 @@ def headline_table(results: Results) -> Table:
             *numbers("rows/s", "speed-up", "memory MB"),
             *words("gates"),
         ),
-        rows=tuple(_row(results, artifact, cell) for artifact in results.artifacts),
+        rows=tuple(_row(results, entry, cell) for entry in entries(results)),
         caption=_caption(results, cell),
         notes=unique([*_doubts(results, cell), *failures(results)]),
     )
@@ -81,18 +85,22 @@ def references(results: Results) -> list[str]:
     return list(unique([difference.against for difference in found if difference]))
 
 
-def _row(results: Results, artifact: ArtifactResult, shape: tuple[int, int | None] | None) -> tuple[Cell, ...]:
-    latency = next((cell for cell in artifact.latency if (cell.batch, cell.sequence) == shape), None)
+def _row(results: Results, entry: Entry, shape: tuple[int, int | None] | None) -> tuple[Cell, ...]:
+    artifact, speed, metric = entry.artifact, entry.speed, results.metric
+    latency = next((cell for cell in speed.latency if (cell.batch, cell.sequence) == shape), None)
+    elsewhere = entry.there is not None
+    own = artifact.name == results.baseline and not elsewhere
+    named = elsewhere or len(references(results)) > 1
     return (
-        Cell(artifact.name, "(baseline)" if artifact.name == results.baseline else "", "strong"),
-        Cell(artifact.stage or "as given", f"({runtime_name(artifact, artifact.format)})"),
-        metric_cell(results.metric, artifact.metrics.get(results.metric)),
-        difference_cell(results.metric, artifact.difference.get(results.metric), named=len(references(results)) > 1),
+        Cell(entry.name, "(baseline)" if own else "", "plain" if elsewhere else "strong"),
+        Cell("bundle" if elsewhere else artifact.stage or "as given", f"({runtime_name(speed, artifact.format)})"),
+        metric_cell(metric, entry.metric(metric)),
+        difference_cell(metric, entry.difference(metric), named=named),
         _size(results, artifact),
-        _milliseconds(artifact, latency, "p50_ms"),
-        _milliseconds(artifact, latency, "p99_ms"),
-        *speed_cells(artifact),
-        verdict_of(results, artifact),
+        _milliseconds(speed, latency, "p50_ms"),
+        _milliseconds(speed, latency, "p99_ms"),
+        *speed_cells(speed),
+        Cell() if elsewhere else verdict_of(results, artifact),
     )
 
 
@@ -136,6 +144,11 @@ def _caption(results: Results, shape: tuple[int, int | None] | None) -> str:
     if any(was_timed(artifact) for artifact in results.artifacts):
         parts.append("rows/s on the data's own lengths")
     parts.append(f"speed-up and size against {results.baseline}")
+    if any(entry.there for entry in entries(results)):
+        parts.append(
+            f"@: measured by a bundle on that machine, {results.metric} on its sample, and the difference to the "
+            "answers of the run on the same rows, by which a plot moves the artifact"
+        )
     return "; ".join(parts) + "."
 
 
@@ -143,9 +156,10 @@ def _doubts(results: Results, shape: tuple[int, int | None] | None) -> Iterator[
     shown = {THROUGHPUT, SPEEDUP}
     if shape is not None:
         shown.add(f"latency at {cell_name(*shape)}")
-    for artifact in results.artifacts:
-        sign = "" if artifact.reliable else f"{MARK} "
-        for remark in remarks_on(artifact, shown):
-            yield f"{sign}{artifact.name}: {remark}"
-        if not artifact.reliable and not artifact.remarks:
-            yield f"{sign}{artifact.name}: its repeats lie too far apart to trust the figures of speed"
+    for entry in entries(results):
+        speed, name = entry.speed, entry.name
+        sign = "" if speed.reliable else f"{MARK} "
+        for remark in remarks_on(speed, shown):
+            yield f"{sign}{name}: {remark}"
+        if not speed.reliable and not speed.remarks:
+            yield f"{sign}{name}: its repeats lie too far apart to trust the figures of speed"

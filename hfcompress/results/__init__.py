@@ -11,6 +11,7 @@ from hfcompress.results.fallback import FallbackResult, FallbackStep, RankedLaye
 from hfcompress.results.file import SCHEMA, read_results, write_results
 from hfcompress.results.flips import ClassResult, Flips
 from hfcompress.results.gates import NOT_SLOWER, GateResult
+from hfcompress.results.measurement import Agreement, Measurement
 from hfcompress.results.records import Difference, Interval, Record
 from hfcompress.results.run import Results, StageSeconds
 from hfcompress.results.sources import DataSource, SourceModel, SplitData
@@ -19,6 +20,7 @@ from hfcompress.results.speed import Latency, Speed
 __all__ = [
     "NOT_SLOWER",
     "SCHEMA",
+    "Agreement",
     "ArtifactResult",
     "ClassResult",
     "DataSource",
@@ -29,6 +31,7 @@ __all__ = [
     "GateResult",
     "Interval",
     "Latency",
+    "Measurement",
     "RankedLayer",
     "Record",
     "Results",

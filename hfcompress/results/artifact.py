@@ -6,6 +6,7 @@ from pydantic import Field
 
 from hfcompress.results.fallback import FallbackResult
 from hfcompress.results.flips import ClassResult, Flips
+from hfcompress.results.measurement import Measurement
 from hfcompress.results.records import Difference, Interval
 from hfcompress.results.speed import Speed
 
@@ -28,7 +29,7 @@ class ArtifactResult(Speed):
         validation_difference: likewise on `gates_on`.
         parents: the artifacts that it was made from, teachers included; empty when nobody said.
         publishable: whether every gate of it and of its ancestors passed; False when nobody said.
-        measurements: the same figures for further hosts.
+        measurements: what bundles measured on further hosts.
         fallback: how its layers were returned to floating point; null where none were to be.
         flips: how its answers differ from the reference of `difference`, on `report_on`; null where no answer is right
             or wrong by itself, and for the baseline.
@@ -49,7 +50,7 @@ class ArtifactResult(Speed):
     validation_difference: dict[str, Difference] = Field(default_factory=dict)
     parents: tuple[str, ...] = ()
     publishable: bool = False
-    measurements: tuple[Speed, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
     fallback: FallbackResult | None = None
     flips: Flips | None = None
     classes: tuple[ClassResult, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,8 @@ def load(
 
     Args:
         path: a folder: torch (safetensors), ONNX, or a whole published repository. Or a Hub id.
-        runtime: `torch`, `torch:cuda`, `onnxruntime` or `onnxruntime:<provider>`; default: the format's own on the CPU.
+        runtime: `torch`, `torch:cuda`, `onnxruntime` or `onnxruntime:<provider>`; default: what the artifact is made
+            for, else the format's own on the CPU.
         artifact: which one, where a published repository holds several.
         revision: a branch, tag or commit of a Hub id.
         threads: cores of one call; default: all that this process may use.
@@ -125,10 +126,12 @@ def load_for(
     chosen = None if serving is None else {"latency": serving.latency, "throughput": serving.throughput}[goal]
     if chosen is not None:
         settings = settings_of(chosen.settings)
+    settings = settings or Settings()
+    settings = replace(settings, runtime=settings.runtime or found.runtime)
     return LoadedModel(
         task=code,
         processor=code.load_processor(found.folder),
-        runtime=runtime_for(found.model, found.format, task, settings or Settings()),
+        runtime=runtime_for(found.model, found.format, task, settings),
         labels=code.labels_of_model(config),
         max_length=int(found.details.get("max_length", _MAX_LENGTH)),
         folder=found.folder,
@@ -157,6 +160,12 @@ class _Located:
     details: Mapping[str, Any]
     serving: tuple[Path, ...]
     files: Callable[[], Mapping[str, FileEntry]]
+
+    @property
+    def runtime(self) -> str | None:
+        """What it is made for, where its manifest says it."""
+        said = self.details.get("runtime")
+        return said if isinstance(said, str) else None
 
 
 def _locate(path: Path | str, artifact: str | None, revision: str | None) -> _Located:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,13 +14,29 @@ from hfcompress.errors import ModelError, ProviderError
 from hfcompress.extras import require
 from hfcompress.onnx_graph.file import model_file
 from hfcompress.runtimes.base import check_inputs
+from hfcompress.runtimes.providers import CPU as CPU
+from hfcompress.runtimes.providers import (
+    CUDA,
+    RECORD,
+    TENSORRT,
+    captured_log,
+    check_provider,
+    not_loaded,
+    reasons,
+    tells_placement,
+)
+from hfcompress.runtimes.sessions import Sessions
 
-CPU = "CPUExecutionProvider"
+if TYPE_CHECKING:
+    from hfcompress.runtimes.binding import BoundCalls
+
 #: The graph that a profiled session runs.
 OPTIMIZED = "optimized.onnx"
 #: Fusions into operators whose CPU kernel is slower than what they replace. SkipLayerNormalization took 1.0 ms where
 #: Add and LayerNormalization take 0.2 (512 x 384 float32, one thread, ONNX Runtime 1.32).
-_SLOW_FUSIONS = ["SkipLayerNormFusion"]
+SLOW_FUSIONS = ["SkipLayerNormFusion"]
+#: What ONNX Runtime says where a provider's libraries cannot be loaded.
+_NOT_LOADED = "Please install TensorRT libraries"
 #: ONNX Runtime's name of an input's element type -> numpy's.
 _DTYPES = {
     "tensor(int64)": np.int64,
@@ -38,15 +53,14 @@ _DTYPES = {
 class OnnxRuntime:
     """One ONNX graph on one execution provider. Needs ONNX Runtime and numpy only.
 
-    Calls may come from several threads. A session without threads of its own (`threads` is 1) takes them side by side:
-    one copy of the weights, whatever `streams` is. A pool of threads would be shared by all calls, so that with more
-    threads each stream gets its own session, and its own copy of the weights.
+    Calls may come from several threads: see `Sessions`.
 
     Args:
         path: a folder with exactly one .onnx file, or the file.
         provider: an execution provider of ONNX Runtime.
         threads: cores of one call; default: all that this process may use.
-        provider_options: passed to the provider as they are (device id, caches, memory limits).
+        provider_options: passed to the provider as they are (device id, caches, memory limits); default: for TensorRT
+            those of the artifact, with the engines that it brings for this machine.
         profile: a folder; ONNX Runtime records the time of each operator for it (`profiled`), and writes the graph that
             it runs after its optimizations to `optimized.onnx` in it, weights beside it.
         streams: calls that will run side by side, each on `threads` cores; further ones wait.
@@ -71,17 +85,18 @@ class OnnxRuntime:
             require("onnxruntime", "running an ONNX artifact")
         self.threads = threads or _all_cores()
         self.name = f"onnxruntime:{provider}"
+        if provider_options is None and provider == TENSORRT:
+            provider_options = _options_of(path)
+        self._provider_options = dict(provider_options or {})
         options = session_options(provider, self.threads, profile)
-        graph, sessions = model_file(path), streams if self.threads > 1 else 1
-        self._session = _open_session(graph, provider, options, provider_options)
-        self._free: SimpleQueue[Any] | None = None
-        if sessions > 1:
-            self._free = SimpleQueue()
-            self._free.put(self._session)
-            for _ in range(sessions - 1):
-                self._free.put(_open_session(graph, provider, options, provider_options))
+        graph = model_file(path)
+        self._sessions = Sessions(
+            lambda: _open_session(graph, provider, options, self._provider_options), streams, self.threads
+        )
+        self._session = self._sessions.first
         self._dtypes = {node.name: _DTYPES.get(node.type) for node in self._session.get_inputs()}
         self._outputs = [node.name for node in self._session.get_outputs()]
+        self._bound = _bound_calls(self._session, self._outputs, provider, self._provider_options)
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -91,19 +106,10 @@ class OnnxRuntime:
     def predict(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every output of the graph; inputs are cast to the graph's types. See `Runtime.predict`."""
         check_inputs(batch, self._dtypes, self.name)
-        with self._session_for_call() as session:
-            return dict(zip(self._outputs, session.run(self._outputs, self.inputs_of(batch)), strict=True))
-
-    @contextmanager
-    def _session_for_call(self) -> Iterator[Any]:
-        if self._free is None:
-            yield self._session
-            return
-        session = self._free.get()
-        try:
-            yield session
-        finally:
-            self._free.put(session)
+        inputs = self.inputs_of(batch)
+        if self._bound is None:
+            return dict(zip(self._outputs, self._sessions.run(self._outputs, inputs), strict=True))
+        return dict(zip(self._outputs, self._bound(inputs), strict=True))
 
     def inputs_of(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the graph takes of a batch, in the graph's types."""
@@ -114,6 +120,26 @@ class OnnxRuntime:
         return Path(self._session.end_profiling())
 
 
+def _options_of(path: Path) -> dict[str, str]:
+    """The options that an artifact has for TensorRT; none for another graph, whose engines are built for each size."""
+    from hfcompress.runtimes.tensorrt import provider_options, stored_options
+
+    return {} if stored_options(path) is None else provider_options(path)
+
+
+def _bound_calls(session: Any, outputs: list[str], provider: str, options: Mapping[str, str]) -> BoundCalls | None:
+    """Calls through IO binding where the provider computes on a GPU; of an engine, within the sizes it is built for."""
+    if provider not in (CUDA, TENSORRT):
+        return None
+    from hfcompress.runtimes.binding import BoundCalls
+    from hfcompress.runtimes.tensorrt import check_profile
+
+    def check(inputs: Mapping[str, np.ndarray]) -> None:
+        check_profile(options, inputs)
+
+    return BoundCalls(session, outputs, "cuda", int(options.get("device_id", "0")), check)
+
+
 def _all_cores() -> int:
     # Imported late: it brings pydantic, which the peak memory of a worker that is told its threads should not hold.
     from hfcompress.host import default_threads
@@ -121,26 +147,24 @@ def _all_cores() -> int:
     return default_threads()
 
 
-def _open_session(graph: Path, provider: str, options: Any, provider_options: Mapping[str, str] | None) -> Any:
+def _open_session(graph: Path, provider: str, options: Any, provider_options: Mapping[str, str]) -> Any:
     import onnxruntime
 
     _check_available(provider, onnxruntime.get_available_providers())
-    try:
-        session = onnxruntime.InferenceSession(
-            str(graph),
-            sess_options=options,
-            providers=[(provider, dict(provider_options or {}))],
-            disabled_optimizers=_SLOW_FUSIONS if provider == CPU else None,
-            enable_fallback=False,  # to the CPU, with a printed line only
-        )
-    except _refusals() as error:
-        raise _refused(error, graph, provider) from error
+    quiet = nullcontext(str) if provider == CPU else captured_log()
+    with quiet as log:
+        try:
+            session = onnxruntime.InferenceSession(
+                str(graph),
+                sess_options=options,
+                providers=[(provider, dict(provider_options))],
+                disabled_optimizers=SLOW_FUSIONS if provider == CPU else None,
+                enable_fallback=False,  # to the CPU, with a printed line only
+            )
+        except _refusals() as error:
+            raise _refused(error, graph, provider, log()) from error
     session.disable_fallback()  # the same, for a provider that fails in the middle of a call
-    if (used := session.get_providers()[0]) != provider:
-        raise ProviderError(
-            f"ONNX Runtime uses {used} and not {provider}: its libraries could not be loaded; install what "
-            f"{provider} needs, or ask for {CPU}"
-        )
+    check_provider(session, provider, graph.name, log())
     return session
 
 
@@ -163,9 +187,11 @@ def session_options(provider: str, threads: int, profile: Path | None = None) ->
     # Threads spin while a call runs, as they do by default and so where the model will serve. They stop when it
     # returns: left alone they burn both cores for another 25 ms, and slow down whoever computes next (measured).
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    if provider == "CUDAExecutionProvider" or provider.startswith(("Tensorrt", "NvTensorRT")):
-        # TensorRT and CUDA leave what they cannot do to the CPU without a word: refuse such a graph.
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    if provider in (CUDA, TENSORRT) or provider.startswith("NvTensorRT"):
+        # They leave what they cannot do to the CPU without a word: see `check_provider`. Older builds cannot tell which
+        # nodes these are, and refuse the graph as a whole.
+        entry = RECORD if tells_placement() else "session.disable_cpu_ep_fallback"
+        options.add_session_config_entry(entry, "1")
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile / "profile")
@@ -191,7 +217,14 @@ def _refusals() -> tuple[type[Exception], ...]:
     return (*(getattr(state, name) for name in named), state.EPFail, state.RuntimeException, RuntimeError)
 
 
-def _refused(error: Exception, graph: Path, provider: str) -> ModelError | ProviderError:
+def _refused(error: Exception, graph: Path, provider: str, log: str) -> ModelError | ProviderError:
     if provider == CPU:
         return ModelError(f"ONNX Runtime cannot load {graph}: {error}")
-    return ProviderError(f"{provider} cannot run the whole of {graph}: {error}; ask for {CPU}, or export for it")
+    said = " ".join(str(error).split())
+    if _NOT_LOADED in said:
+        return not_loaded(provider, "ONNX Runtime refuses to go on", log)
+    because = "; ".join(text for text in reasons(log)[:3] if text not in said)
+    return ProviderError(
+        f"{provider} cannot run the whole of {graph}: {said}{f' ({because})' if because else ''}; ask for {CPU}, or "
+        "export for it"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -140,7 +141,8 @@ def align(labels: Labels, model: Labels) -> Labels | None:
     """The data's labels in the order of a model's classes, or None when they do not fit.
 
     Names are compared without regard to case. A model or a dataset that has no real names (`LABEL_0`, integers) is
-    taken by number.
+    taken by number; so is a model with one name for two classes (ImageNet has two cranes), where its other names stand
+    at the same numbers.
     """
     if labels.problem != model.problem or len(labels.names) > len(model.names):
         return None
@@ -153,6 +155,8 @@ def align(labels: Labels, model: Labels) -> Labels | None:
         return _named(labels, labels.names if _generic(model.names) and same_number else model.names, labels.ids)
     order = {name.casefold(): index for index, name in enumerate(model.names)}
     folded = {name.casefold() for name in labels.names}
+    if len(order) < len(model.names) and len(folded) == len(labels.names) and _same_places(labels.names, model.names):
+        return labels
     if len(folded) < len(labels.names) or len(order) < len(model.names) or not folded <= set(order):
         return None  # two names that differ in case only would become one class
     ids = {raw: order[labels.names[index].casefold()] for raw, index in labels.ids.items()}
@@ -161,6 +165,15 @@ def align(labels: Labels, model: Labels) -> Labels | None:
 
 def _named(labels: Labels, names: Sequence[str], ids: Mapping[Any, int]) -> Labels:
     return Labels(tuple(names), ids, labels.problem, labels.vectors)
+
+
+def _same_places(ours: Sequence[str], theirs: Sequence[str]) -> bool:
+    """Whether two lists of names are one list, but for those that stand in the second one twice."""
+    if len(ours) != len(theirs):
+        return False
+    folded = [name.casefold() for name in theirs]
+    known = Counter(folded)
+    return all(known[name] > 1 or our.casefold() == name for our, name in zip(ours, folded, strict=True))
 
 
 def _generic(names: Sequence[str]) -> bool:

@@ -153,7 +153,9 @@ class PublishingTrainer(Trainer):  # type: ignore[misc]  # Transformers is untyp
     def _push(self, publication: Publication, revision: str | None = None) -> CommitInfo:
         from huggingface_hub import CommitInfo
 
-        options = PushOptions(self.args.hub_private_repo, revision=revision or self.args.hub_revision or MAIN)
+        # Trainer's own push replaces what is there, and so does this one, which takes its place.
+        asked = revision or self.args.hub_revision or MAIN
+        options = PushOptions(self.args.hub_private_repo, revision=asked, replace=True)
         pushed = push(publication, self.hub_model_id, options)
         return CommitInfo(
             commit_url=pushed.commit_url,

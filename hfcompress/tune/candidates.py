@@ -43,19 +43,23 @@ class Candidate:
         return f"{settings.runtime}, {settings.threads} threads x {settings.streams} streams; {self.batching}"
 
 
-def installed_runtimes(format: str) -> tuple[str, ...]:
+def installed_runtimes(format: str, made_for: str | None = None) -> tuple[str, ...]:
     """The runtimes that take a format and are installed, its own first.
+
+    Args:
+        format: of the artifact.
+        made_for: the runtime that the artifact itself names, which then is its own.
 
     Raises:
         InputError: no runtime takes it, or none that does is installed.
     """
     if format not in RUNTIMES:
         raise InputError(f"no runtime takes the format `{format}`; formats are {', '.join(RUNTIMES)}")
-    found = tuple(name for name, module in RUNTIMES[format].items() if importlib.util.find_spec(module) is not None)
+    found = [name for name, module in RUNTIMES[format].items() if importlib.util.find_spec(module) is not None]
     if not found:
         needed = " or ".join(dict.fromkeys(RUNTIMES[format].values()))
         raise InputError(f"nothing that runs {format} is installed; install {needed}")
-    return found
+    return tuple(dict.fromkeys(found if made_for is None else [made_for, *found]))
 
 
 def settings_for(runtimes: tuple[str, ...], cores: int) -> list[Settings]:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
+from hfcompress.benchmark import process
 from hfcompress.benchmark.session import Subject
 
 VOCABULARY = 64
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _workers_are_real() -> Iterator[None]:
+    """Interpreters of their own, as users have them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "subprocess", subprocess)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -57,6 +57,11 @@ def test_steady_samples_are_reliable_and_carry_no_remark() -> None:
     assert speed.peak_memory_mb == 80.0
 
 
+def test_what_else_a_reader_should_know_is_a_remark_and_no_doubt() -> None:
+    speed = speed_of(FAST, BASELINE, "host", 0, ("made for tensorrt",))
+    assert (speed.reliable, speed.remarks) == (True, ("made for tensorrt",))
+
+
 def test_a_few_slow_calls_do_not_make_a_figure_unreliable() -> None:
     assert speed_of(replace(FAST, latency_s={(1, 16): [*STEADY, 1.0, 2.0]}), BASELINE, "host", seed=0).reliable
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hfcompress.errors import InputError, NumericalMismatchError
-from hfcompress.export.check import Agreement, compare
+from hfcompress.export.check import Agreement, compare, compare_in_spreads
 
 
 class Answers:
@@ -120,3 +120,39 @@ def test_a_comparison_passes_exactly_when_the_largest_difference_is_within_the_t
     else:
         with pytest.raises(NumericalMismatchError):
             check(theirs, tolerance=tolerance)
+
+
+def in_spreads(*pairs: tuple[np.ndarray, np.ndarray], tolerance: float) -> Agreement:
+    class Turns:
+        """Answers the batches one after the other."""
+
+        def __init__(self, answers: list[np.ndarray]) -> None:
+            self.answers = iter(answers)
+
+        def predict(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {"logits": next(self.answers)}
+
+    ours, theirs = zip(*pairs, strict=True)
+    return compare_in_spreads(Turns(list(ours)), Turns(list(theirs)), [BATCH] * len(pairs), tolerance)
+
+
+def test_a_difference_in_spreads_is_over_the_standard_deviation_of_all_rows() -> None:
+    far = SOME + np.float32(100)
+    spread = np.concatenate([SOME, far]).std()
+    found = in_spreads((SOME, SOME + np.float32(0.5)), (far, far), tolerance=0.05)
+    assert found.largest == pytest.approx(0.5 / spread, rel=1e-6)
+    assert found.batches == 2
+    message = r"`logits` differs from its source by 0\.5, which is 0\.293 standard deviations of it \(tolerance 0\.05\)"
+    with pytest.raises(NumericalMismatchError, match=message):
+        in_spreads((SOME, SOME + np.float32(0.5)), tolerance=0.05)
+
+
+def test_outputs_that_never_change_have_to_be_met_and_overflow_is_refused() -> None:
+    same = logits([1, 1], [1, 1], [1, 1])
+    assert in_spreads((same, same), tolerance=0.1).largest == 0
+    with pytest.raises(NumericalMismatchError, match="inf standard deviations"):
+        in_spreads((same, same + np.float32(0.01)), tolerance=100)
+    with pytest.raises(NumericalMismatchError, match="differs"):
+        in_spreads((SOME, SOME * np.float32(np.inf)), tolerance=100)
+    with pytest.raises(InputError, match="no rows to compare"):
+        compare_in_spreads(Answers(logits=SOME), Answers(logits=SOME), [], 0.1)

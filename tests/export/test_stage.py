@@ -164,3 +164,18 @@ def test_export_onnx_refuses_no_examples_and_encoders_of_images_and_its_own_sour
         export_onnx(tmp_path / "nothing", tmp_path / "onnx")
     assert (classifier / "model.safetensors").is_file()
     assert not list(tmp_path.iterdir())
+
+
+def test_an_export_in_float16_is_proven_by_its_own_bounds_and_holds_no_weight_in_float32(
+    classifier: Path, reviews: Path, tmp_path: Path
+) -> None:
+    import onnx
+
+    made = export(ExportConfig(dtype="fp16"), Inputs(Artifact(classifier, "torch")), make_run(tmp_path, reviews))
+    assert made.details is not None
+    assert made.details["dtype"] == "fp16"
+    assert 0 < made.details["fp16_largest_difference"] <= made.details["fp16_tolerance"]
+    assert [path.name for path in made.path.glob("*.onnx*")] == ["model_fp16.onnx"]
+    weights = onnx.load(made.path / "model_fp16.onnx").graph.initializer
+    assert onnx.TensorProto.FLOAT not in {tensor.data_type for tensor in weights}
+    assert onnx.TensorProto.FLOAT16 in {tensor.data_type for tensor in weights}

@@ -18,6 +18,13 @@ def test_a_step_of_training_for_int8_is_not_but_its_export_is() -> None:
     assert default_choice(results) == ("student", "onnx", "int8", "trained")
 
 
+def test_an_engine_runs_on_one_kind_of_gpu_alone_and_is_not_worth_publishing() -> None:
+    demo = examples.demo()
+    engine = examples.artifact("trt", "engine", 0.87, 3000, 69.7, parents=("onnx",), format="onnx")
+    results = demo.model_copy(update={"artifacts": (*demo.artifacts, engine)})
+    assert default_choice(results) == ("student", "onnx", "int8")
+
+
 def test_without_exports_it_is_what_nothing_else_is_made_from() -> None:
     demo = examples.demo()
     assert default_choice(demo.model_copy(update={"artifacts": demo.artifacts[:2]})) == ("student",)

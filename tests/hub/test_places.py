@@ -46,6 +46,13 @@ def test_the_second_int8_has_its_name_in_its_file() -> None:
     assert found["other"].files["ort_config.json"] == "onnx/ort_config_other.json"
 
 
+def test_an_export_in_float16_has_the_established_suffix() -> None:
+    half = manifest("half", "export", "onnx")
+    files = {name.replace("model.onnx", "model_fp16.onnx"): entry for name, entry in half.files.items()}
+    found = placed(STUDENT, ONNX, half.model_copy(update={"files": files}))
+    assert (found["onnx"].model, found["half"].model) == ("onnx/model.onnx", "onnx/model_fp16.onnx")
+
+
 def test_what_qat_trained_is_int8_when_its_graph_is() -> None:
     exported = manifest("other", "export", "onnx")
     assert placed(STUDENT, exported)["other"].model == "onnx/model_quantized.onnx"

@@ -136,6 +136,19 @@ def test_a_second_version_sends_what_differs_and_deletes_what_is_published_no_mo
     assert hub.names().count("put") == 2
 
 
+def test_somebody_elses_model_is_replaced_only_when_that_is_said(hub: HubServer, client: Ask, first: str) -> None:
+    repository = hub.store.make(NAME)
+    repository.edit(config_json=b"theirs", README_md=b"theirs")
+    before = repository.files()
+    asked = {"folder": first, "repo_id": NAME, "title": "two"}
+    answer = client("push", **asked)
+    assert f"{NAME} holds `config.json`, which hfcompress did not put there and a push would replace" in answer["error"]
+    assert "--replace" in answer["error"]
+    assert repository.files() == before
+    client("push", **asked, replace=True)
+    assert repository.files() == whole(FIRST)
+
+
 @pytest.mark.parametrize(
     "manifest", [b"not json", b"[]", json.dumps({"schema": "mine", "files": {"notes.txt": 1}}).encode()]
 )
@@ -143,7 +156,7 @@ def test_only_a_manifest_of_ours_says_what_may_be_deleted(
     hub: HubServer, client: Ask, first: str, manifest: bytes
 ) -> None:
     hub.store.make(NAME).edit(manifest_json=manifest, notes_txt=b"keep me")
-    pushed = client("push", folder=first, repo_id=NAME, title="one")
+    pushed = client("push", folder=first, repo_id=NAME, title="one", replace=True)
     assert pushed["deleted"] == []
     assert hub.store.repositories[NAME].files() == {**whole(FIRST), "notes.txt": b"keep me"}
 

@@ -9,7 +9,7 @@ import pytest
 
 from hfcompress.errors import InputError
 from hfcompress.onnx_graph.lint import lint
-from hfcompress.onnx_graph.profiles import Profile, derive_profiles, parse_profiles, shapes_text
+from hfcompress.onnx_graph.profiles import Profile, covering, derive_profiles, parse_profiles, shapes_text
 from hfcompress.tasks import get_task
 from hfcompress.tasks.lengths import Lengths
 from tests.onnx_graph.lint.crafted import clean
@@ -67,3 +67,10 @@ def test_profiles_of_images_differ_in_the_batch_alone(vit: Path) -> None:
     low, usual, high = found["pixel_values"].minimum, found["pixel_values"].optimum, found["pixel_values"].maximum
     assert (low[0], usual[0], high[0]) == (1, 4, 4)
     assert low[1:] == usual[1:] == high[1:]
+
+
+def test_further_sizes_widen_a_profile_and_leave_its_optimum() -> None:
+    profiles = parse_profiles(["ids=1x8:16x40:32x60", "mask=1x8:16x40:32x60"])
+    found = covering(profiles, [{"ids": (1, 16), "mask": (1, 16)}, {"ids": (8, 4), "mask": (48, 128)}])
+    assert found == parse_profiles(["ids=1x4:16x40:32x60", "mask=1x8:16x40:48x128"])
+    assert covering(profiles, []) == profiles

@@ -101,6 +101,8 @@ def test_int8_that_is_slower_than_its_source_fails_unless_that_is_allowed() -> N
     assert not judged.passed
     allowed = {**STAGES, "int8": {"quantize": {"allow_slower": True}}}
     assert judge(recipe(stages=allowed), evidence(**speeds)) == []
+    elsewhere = {**STAGES, "int8": {"quantize": {"target": "tensorrt", "calibration": {}}}}
+    assert judge(recipe(stages=elsewhere), evidence(**speeds)) == []
 
 
 TRAINED: dict[str, Any] = {
@@ -115,8 +117,8 @@ def test_int8_that_was_trained_for_is_compared_with_the_export_of_what_it_was_tr
     speeds = {"teacher": timings([9.0] * 3), "onnx": timings([2.0] * 3), "int8": timings([1.0] * 3)}
     judged = only(judge(recipe(stages=TRAINED), evidence(**speeds)), "not_slower")
     assert (judged.artifact, judged.name, judged.value) == ("int8", "not slower than onnx", 2.0)
-    allowed = {**TRAINED, "aware": {"qat": {"allow_slower": True}}}
-    assert judge(recipe(stages=allowed), evidence(**speeds)) == []
+    for said in ({"allow_slower": True}, {"target": "tensorrt"}):
+        assert judge(recipe(stages={**TRAINED, "aware": {"qat": said}}), evidence(**speeds)) == []
 
 
 def test_without_such_an_export_it_is_compared_with_what_it_was_trained_from_in_pytorch() -> None:

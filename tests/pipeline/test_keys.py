@@ -11,7 +11,7 @@ from hfcompress.pipeline import keys
 from hfcompress.pipeline.keys import stage_key
 from hfcompress.recipe.data import DataConfig
 from hfcompress.recipe.quantization import Calibration, Fallback
-from hfcompress.recipe.stages import ExportConfig, QuantizeConfig, StageConfig
+from hfcompress.recipe.stages import EngineConfig, ExportConfig, QuantizeConfig, StageConfig
 from hfcompress.recipe.student import StudentConfig
 from hfcompress.recipe.training_stages import DistillConfig, FinetuneConfig, QatConfig
 from hfcompress.tasks import get_task
@@ -151,3 +151,18 @@ def test_allowing_a_slower_int8_changes_its_gate_and_not_its_graph(
     kind: type[QuantizeConfig | QatConfig], data: Data
 ) -> None:
     assert key(kind(allow_slower=True), data) == key(kind(), data)
+
+
+def test_an_engine_is_that_of_a_gpu_a_tensorrt_and_the_lengths_of_all_rows(
+    data: Data, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from hfcompress.runtimes import tensorrt
+
+    machines = [tensorrt.Machine(gpu, version) for gpu in ("NVIDIA L4", "NVIDIA T4") for version in ("10.9", "10.10")]
+    found = set()
+    for machine in machines:
+        monkeypatch.setattr(tensorrt, "this_machine", lambda machine=machine: machine)
+        found |= {key(EngineConfig(batch=batch), data) for batch in ((1,), (8,))}
+    assert len(found) == 8
+    other = load_rows(DataConfig(path=str(tiny.save_reviews(tmp_path, train=9))), data.task.name, seed=0)
+    assert key(EngineConfig(batch=(8,)), replace(data, rows=other)) not in found

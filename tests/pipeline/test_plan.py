@@ -281,22 +281,24 @@ def test_a_teacher_with_another_vocabulary_may_read_rows_in_its_own_way_into_a_c
 
 
 @pytest.mark.export
-@pytest.mark.parametrize(
-    "quantize, message",
-    [
-        ({"target": "tensorrt"}, r"stages\.int8: target tensorrt takes static INT8 alone, .*add `calibration: {}`"),
-        ({"target": "tensorrt", "calibration": {}}, r"stages\.int8: target tensorrt runs on TensorrtExecutionProvider"),
-        (
-            {"target": "openvino", "calibration": {}},
-            r"OpenVINOExecutionProvider, which this build of .* lacks",
-        ),
-    ],
-)
-def test_a_target_that_cannot_be_measured_here_is_refused_before_any_work(
-    encoder: Path, reviews: Path, quantize: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("bound", ["min_speedup", "max_p50_ms"])
+def test_a_bound_on_the_speed_of_what_runs_elsewhere_is_refused_before_any_work(
+    encoder: Path, reviews: Path, bound: str
 ) -> None:
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     made = tiny.text_recipe(encoder, reviews)
-    made["stages"]["int8"] = {"quantize": quantize}
-    with pytest.raises(InputError, match=message):
+    made["stages"]["int8"] = {"quantize": {"target": "tensorrt", "calibration": {}}}
+    made["gates"] = [{"artifact": "int8", "max_drop": {"accuracy": 0.5}}]
+    make_plan(parse_recipe(made))
+    made["gates"][0][bound] = 2
+    with pytest.raises(InputError, match=rf"bounds {bound} of `int8`, which is made for tensorrt .* measure on "):
+        make_plan(parse_recipe(made))
+
+
+@pytest.mark.export
+def test_dynamic_int8_for_a_target_that_has_none_is_refused_before_any_work(encoder: Path, reviews: Path) -> None:
+    made = tiny.text_recipe(encoder, reviews)
+    made["stages"]["int8"] = {"quantize": {"target": "tensorrt"}}
+    with pytest.raises(
+        InputError, match=r"stages\.int8: target tensorrt takes static INT8 alone, .*add `calibration: {}`"
+    ):
         make_plan(parse_recipe(made))

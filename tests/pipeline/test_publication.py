@@ -152,6 +152,16 @@ def test_what_failed_a_gate_is_refused(ran: Ran) -> None:
         layout(facts, ["int8"], REPO)
 
 
+def test_an_engine_is_refused_and_the_graph_that_it_is_built_from_is_named(ran: Ran) -> None:
+    engines = [
+        artifact.model_copy(update={"stage": "engine"} if artifact.name == "int8" else {})
+        for artifact in ran.results.artifacts
+    ]
+    facts = RunFacts(ran.folder, ran.results.model_copy(update={"artifacts": tuple(engines)}), ran.recipe)
+    with pytest.raises(InputError, match=r"int8 holds engines for one kind of GPU, .*publish onnx, which it is"):
+        layout(facts, ["int8"], REPO)
+
+
 def test_an_artifact_that_changed_since_it_was_measured_is_refused(ran: Ran, tmp_path: Path) -> None:
     import shutil
 

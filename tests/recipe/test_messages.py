@@ -83,13 +83,13 @@ _TASKS = ", ".join(f"`{task}`" for task in get_args(TaskName))
         (
             "stages/onnx/quantize",
             {},
-            "stages.onnx: a stage holds exactly one of finetune, distill, qat, export, quantize, "
+            "stages.onnx: a stage holds exactly one of finetune, distill, qat, export, quantize, engine, "
             "got export and quantize",
         ),
         (
             "stages/onnx",
             {"export": None},
-            "stages.onnx: a stage holds exactly one of finetune, distill, qat, export, quantize, got none; "
+            "stages.onnx: a stage holds exactly one of finetune, distill, qat, export, quantize, engine, got none; "
             "write `export: {}`",
         ),
         (

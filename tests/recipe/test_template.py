@@ -16,7 +16,9 @@ def test_a_start_of_a_recipe_is_valid_and_shows_every_verb(task: TaskName) -> No
     assert recipe.name == "some-model-v2"
     assert recipe.model.id == "org/Some_Model.v2"
     assert recipe.task == task
-    assert tuple(dict.fromkeys(stage.verb for stage in recipe.stages.values())) == VERBS
+    shown = tuple(dict.fromkeys(stage.verb for stage in recipe.stages.values()))
+    assert (*shown, "engine") == VERBS
+    assert "#   engine: {precision: fp16}" in text, "in a comment: it needs a GPU"
     quantized = [stage.quantize for stage in recipe.stages.values() if stage.quantize]
     assert {config.calibration is None for config in quantized} == {True, False}, "dynamic and static"
     assert recipe.gates

@@ -10,6 +10,7 @@ from hfcompress.host import HostDescription
 from hfcompress.report.gates import gates_table
 from hfcompress.report.table import headline_table
 from hfcompress.results import (
+    Agreement,
     ArtifactResult,
     ClassResult,
     DataSource,
@@ -19,6 +20,7 @@ from hfcompress.results import (
     Flips,
     GateResult,
     Latency,
+    Measurement,
     RankedLayer,
     Results,
     SourceModel,
@@ -36,6 +38,8 @@ TEXT = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="u
         ArtifactResult,
         Difference,
         Latency,
+        Measurement,
+        Agreement,
         FallbackResult,
         FallbackStep,
         RankedLayer,

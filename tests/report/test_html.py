@@ -18,7 +18,7 @@ from hfcompress.report.evidence import Example, Flip, Reported
 from hfcompress.report.flips import flips_table
 from hfcompress.report.html import html_report, publishable_report
 from hfcompress.report.table import headline_table
-from hfcompress.results import ClassResult
+from hfcompress.results import ClassResult, Measurement
 from tests.report.evidence import PIXEL, counted, evidence, examples, flips, reported, two_runs
 from tests.report.examples import artifact, changed, demo, failed
 
@@ -235,12 +235,13 @@ def test_runs_of_one_name_are_told_apart() -> None:
 
 
 def test_figures_of_a_further_host_are_points_of_their_own() -> None:
-    speed = demo().artifact("int8").model_copy(update={"host": "h2", "throughput_per_s": 99.0})
+    speed = Measurement(host="h2", runtime="openvino:CPU", threads=1, reliable=True, throughput_per_s=99.0)
     results = changed(demo(hosts={"h1": demo().hosts["h1"], "h2": {"cpu": "Other"}}), "int8", measurements=(speed,))
-    points = [point for point in Read(html_report([Reported(results)])).charts["points"] if point["artifact"] == "int8"]
-    assert [(point["host"], point["throughput"]) for point in points] == [
-        ("AMD EPYC 9R14 96-Core Processor, 2 cores", 1196.0),
-        ("Other", 99.0),
+    drawn = Read(html_report([Reported(results)])).charts["points"]
+    points = [point for point in drawn if point["artifact"].startswith("int8")]
+    assert [(point["artifact"], point["host"], point["throughput"], point["elsewhere"]) for point in points] == [
+        ("int8", "AMD EPYC 9R14 96-Core Processor, 2 cores", 1196.0, False),
+        ("int8 @ Other", "Other", 99.0, True),
     ]
 
 

@@ -22,6 +22,7 @@ from hfcompress.report.table import headline_table
 from hfcompress.results import Results
 from tests.report.evidence import PIXEL, counted, evidence, example, examples, flips, reported, two_runs
 from tests.report.examples import artifact, demo, failed
+from tests.report.test_entries import measured, there
 
 pytestmark = pytest.mark.browser
 
@@ -386,3 +387,20 @@ CONTRASTS = """() => {
   }
   return found;
 }"""
+
+
+def test_what_a_bundle_measured_is_ringed_outside_the_front_and_filtered_by_its_host(show: Show) -> None:
+    results = measured(there("h2", "tensorrt", 5000))
+    opened = show(page_of(results))
+    page, name = opened.page, "int8 @ NVIDIA Jetson Orin NX MAXN"
+    point = page.locator(f'.point[data-name="{name}"]')
+    assert point.locator(".ring").count() == page.locator(".point .ring").count() == 1
+    assert point.get_attribute("data-front") == "false"
+    assert "ring: measured by a bundle" in opened.texts("#tradeoff-legend")[0]
+    point.hover()
+    assert "equal answers 97.7% of 256" in opened.tip
+    assert page.locator("tr.linked").get_attribute("data-name") == name
+    page.locator("#scope select").select_option(index=2)
+    assert [names.split()[0] for names in opened.texts("#artifacts tbody tr:visible th")] == ["int8"]
+    assert page.locator(".point").count() == 1
+    assert point.get_attribute("data-front") == "true"

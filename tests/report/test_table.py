@@ -5,7 +5,7 @@ from typing import Any
 from hfcompress.report.detail import host_lines, hosts_table, latency_grid, latency_table, metrics_table, seconds_table
 from hfcompress.report.gates import gates_table, summary
 from hfcompress.report.table import headline_cell, headline_table
-from hfcompress.results import Speed
+from hfcompress.results import Measurement
 from tests.report.examples import HOST, SPREAD, artifact, changed, demo, difference, failed, gate
 
 
@@ -146,7 +146,7 @@ def test_every_metric_is_shown_on_every_split() -> None:
 
 
 def test_further_hosts_have_rows_of_their_own() -> None:
-    other = Speed(
+    other = Measurement(
         host="h2", runtime="onnxruntime:CUDAExecutionProvider", threads=4, reliable=True, throughput_per_s=9000
     )
     results = changed(demo(hosts={"h1": HOST, "h2": {"cpu": "Other"}}), "int8", measurements=(other,))

@@ -102,6 +102,15 @@ def test_an_aligned_label_has_the_models_own_id_of_its_name(order: list[str]) ->
     assert {str(raw).lower(): order[index] for raw, index in aligned.ids.items()} == {name: name for name in "abcd"}
 
 
+def test_a_model_with_one_name_for_two_classes_is_taken_by_number_where_its_other_names_agree() -> None:
+    model = Labels(("tench", "crane", "crib", "crane"), {})
+    labels = labels_of_data(class_labels(["Tench", "crane", "crib", "crane2"], [3, 1]), "column `label`")
+    assert align(labels, model) == labels
+    swapped = labels_of_data(class_labels(["crib", "crane", "Tench", "crane2"], [3, 1]), "column `label`")
+    assert align(swapped, model) is None
+    assert align(found(["tench", "crane", "crib"]), model) is None
+
+
 def test_a_model_with_more_classes_than_the_data_is_aligned_by_name() -> None:
     aligned = align(found(["neg", "pos"]), Labels(("neg", "neutral", "pos"), {}))
     assert aligned == Labels(("neg", "neutral", "pos"), {"neg": 0, "pos": 2})

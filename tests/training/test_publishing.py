@@ -106,7 +106,7 @@ def test_the_hub_arguments_say_where_to(hub: Hub, trainer: Make, tmp_path: Path)
     made.push_to_hub()
     made.push_to_hub(revision="other")
     assert hub.opened == [("student", True)]
-    assert hub.options == [PushOptions(True, revision="trial"), PushOptions(True, revision="other")]
+    assert hub.options == [PushOptions(True, revision=revision, replace=True) for revision in ("trial", "other")]
     assert [title for title, _ in hub.pushed] == ["End of training"] * 2
     later = trainer(model=tiny_bert(), folder=tmp_path / "later", hub_model_id="named")
     pushing = later.push_to_hub(blocking=False, private=False)

@@ -62,3 +62,9 @@ def test_runtimes_that_are_not_installed_are_not_tried(monkeypatch: pytest.Monke
 def test_a_format_that_nothing_runs_is_named() -> None:
     with pytest.raises(InputError, match="no runtime takes the format `tensorflow`"):
         installed_runtimes("tensorflow")
+
+
+def test_the_runtime_that_an_artifact_is_made_for_is_its_own() -> None:
+    assert installed_runtimes("torch", "torch:cuda") == ("torch:cuda", "torch")
+    assert installed_runtimes("torch", "torch") == ("torch",)
+    assert default_settings(("torch:cuda", "torch"), 8) == Settings("torch:cuda", 8, 1)

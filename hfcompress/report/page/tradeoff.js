@@ -58,7 +58,8 @@ function drawTradeoff(node, width, axis, all) {
     return;
   }
   const frame = plotFrame(points, axis, width);
-  const front = paretoFront(points, axis);
+  // What another machine does is no reason against an artifact on the run's own, unless a machine was chosen.
+  const front = paretoFront(scope.host ? points : points.filter((point) => !point.elsewhere), axis);
   const drawing = shape("svg", {
     viewBox: `0 0 ${width} ${frame.height}`, height: frame.height, role: "group",
     "aria-label": `${charts.metric} against ${axis.title}; ${points.length} artifacts. Arrow keys go from one to the next.`,
@@ -137,6 +138,7 @@ function pointOf(point, { x, y, largest }, axis, best) {
       "data-name": point.artifact, "data-front": String(best), "aria-label": `${point.artifact}${where}: ${facts}${best ? ", on the front" : ""}`,
     },
     shape("path", { class: "error", d: `M0 ${bars[0] - py}V${bars[1] - py}M-4 ${bars[0] - py}H4M-4 ${bars[1] - py}H4` }),
+    point.elsewhere ? shape("circle", { class: "ring", r: radius + 4 }) : null,
     marker(point.format, radius, !point.publishable),
     shape("circle", { class: "halo", r: radius + 6 }),
   );
@@ -150,6 +152,11 @@ function* legendOf(points) {
   if (points.some((point) => !point.publishable)) {
     const icon = shape("svg", { width: 12, height: 12, viewBox: "-7 -7 14 14", "aria-hidden": "true" }, marker("torch", 5, true));
     yield element("span", {}, icon, "hollow: a gate failed");
+  }
+  if (points.some((point) => point.elsewhere)) {
+    const ring = shape("circle", { class: "ring", r: 6 });
+    const icon = shape("svg", { width: 14, height: 14, viewBox: "-8 -8 16 16", "aria-hidden": "true" }, ring);
+    yield element("span", {}, icon, "ring: measured by a bundle");
   }
   const dashes = shape("svg", { width: 22, height: 8, "aria-hidden": "true" }, shape("path", { class: "front", d: "M0 4H22" }));
   yield element("span", {}, dashes, "Pareto front");

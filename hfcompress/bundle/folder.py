@@ -1,0 +1,95 @@
+"""Writes a bundle's folder, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from hfcompress.artifact import hash_folder, writing
+from hfcompress.bundle import measure
+from hfcompress.bundle.description import Bundle
+from hfcompress.bundle.readme import readme_of
+from hfcompress.errors import InputError, UnsafeError
+from hfcompress.intake.graph import external_tensors
+from hfcompress.intake.json_text import read_mapping
+from hfcompress.onnx_graph.file import model_file
+
+BUNDLE, SUMS, MEASURE, BUILD = "bundle.json", "SHA256SUMS", "measure.py", "build.sh"
+#: Batches by name, each of named arrays.
+Batches = Mapping[str, Mapping[str, np.ndarray]]
+
+
+def check_out(out: Path, artifact: Path) -> None:
+    """Refuse a folder whose replacement would delete what nobody meant.
+
+    Raises:
+        InputError: it is a file, holds the artifact, or is neither empty nor a bundle.
+    """
+    resolved = out.expanduser().resolve()
+    if resolved in (artifact.resolve(), *artifact.resolve().parents) or artifact.resolve() in resolved.parents:
+        raise InputError(f"{out} is in the way of the artifact {artifact}; name a folder beside it")
+    if resolved.exists() and not resolved.is_dir():
+        raise InputError(f"{out} is a file; name a folder")
+    if resolved.is_dir() and any(resolved.iterdir()) and not _is_bundle(resolved):
+        raise InputError(f"{out} is no bundle and not empty, and would be replaced as a whole; name a new folder")
+
+
+def _is_bundle(folder: Path) -> bool:
+    try:
+        return str(read_mapping(folder / BUNDLE).get("schema", "")).startswith("hfcompress.bundle/")
+    except (OSError, UnsafeError):
+        return False
+
+
+@contextmanager
+def writing_bundle(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its place when the block ends well, with the sums of what was written."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with writing(out) as folder:
+        yield folder
+        lines = [f"{entry.sha256}  {name}\n" for name, entry in hash_folder(folder).items()]
+        (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def copy_model(artifact: Path, format: str, folder: Path) -> str:
+    """Copy the model's files out of an artifact; gives the name of the one that a runtime opens.
+
+    Raises:
+        ModelError, UnsafeError: there is no model, or it leads out of its folder.
+    """
+    if format == "openvino":
+        for name in ("openvino_model.xml", "openvino_model.bin"):
+            shutil.copyfile(artifact / name, folder / name)
+        return "openvino_model.xml"
+    graph = model_file(artifact)
+    shutil.copyfile(graph, folder / "model.onnx")
+    for name in {dict(tensor.entries)["location"] for tensor in external_tensors(graph)}:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(artifact / name, folder / name)
+    return "model.onnx"
+
+
+def write_batches(batches: Batches, path: Path) -> None:
+    """One npz file, `<batch>.<name>` -> array, as measure.py's `Packed` reads it."""
+    arrays = {f"{batch}.{name}": array for batch, named in batches.items() for name, array in named.items()}
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+
+
+def write_documents(bundle: Bundle, folder: Path, script: str | None, extra: Sequence[Path] = ()) -> None:
+    """bundle.json, measure.py, README.md; build.sh where there is one; files that travel along as they are."""
+    text = json.dumps(bundle.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False)
+    (folder / BUNDLE).write_text(text + "\n", encoding="utf-8")
+    shutil.copyfile(Path(measure.__file__), folder / MEASURE)
+    (folder / MEASURE).chmod(0o755)
+    if script is not None:
+        (folder / BUILD).write_text(script, encoding="utf-8")
+        (folder / BUILD).chmod(0o755)
+    for path in extra:
+        (folder / "serving").mkdir(exist_ok=True)
+        shutil.copyfile(path, folder / "serving" / path.name)
+    (folder / "README.md").write_text(readme_of(bundle), encoding="utf-8")

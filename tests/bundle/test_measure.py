@@ -1,0 +1,170 @@
+"""`measure.py` where only numpy and one runtime are: what it measures, and what it refuses."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hfcompress.bundle import measure
+from hfcompress.bundle.measurement import read_measurement
+from tests.bundle.conftest import Device, read
+
+pytestmark = pytest.mark.export
+Bundled = Callable[..., Path]
+
+
+def ran(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_it_runs_where_only_numpy_and_onnx_runtime_are(bundled: Bundled, device: Device, tmp_path: Path) -> None:
+    probe = tmp_path / "probe.py"
+    names = ("hfcompress", "torch", "transformers", "onnx", "pydantic", "scipy", "pip", "numpy", "onnxruntime")
+    probe.write_text(f"from importlib.util import find_spec\nprint([n for n in {names} if find_spec(n)])")
+    assert ran(device(probe)).strip() == "['numpy', 'onnxruntime']"
+
+    folder = bundled("onnxruntime")
+    said = ran(device(folder / "measure.py"))
+    found = read(folder / "measurement.json")
+    assert found["agreement"]["share"] == 1.0
+    assert found["agreement"]["max_difference"] == 0.0
+    assert (found["accuracy"]["won"], found["accuracy"]["lost"]) == (0, 0)
+    assert found["throughput"]["rows"] == 32
+    assert [(cell["batch"], cell["sequence"]) for cell in found["latency"]] == [(1, 8), (1, 24), (4, 8), (4, 24)]
+    for cell in found["latency"]:
+        assert len(cell["seconds"]) == 6
+        assert cell["p99_ms"] == pytest.approx(1e3 * float(np.percentile(cell["seconds"], 99)))
+    assert "agreement with onnxruntime:CPUExecutionProvider: 100.0% of 32 decisions" in said
+    assert (
+        read_measurement(folder / "measurement.json").artifact.digest
+        == read(folder / "bundle.json")["artifact"]["digest"]
+    )
+
+
+def test_another_runtime_is_compared_with_the_answers_that_travel_along(bundled: Bundled, device: Device) -> None:
+    pytest.importorskip("openvino")
+    folder = bundled("openvino")
+    ran(device(folder / "measure.py", runtime="openvino"))
+    found = read(folder / "measurement.json")
+    assert found["runtime"]["name"] == "openvino:CPU"
+    assert found["agreement"]["reference"] == "onnxruntime:CPUExecutionProvider"
+    assert found["agreement"]["equal"] >= 31
+    assert 0 < found["agreement"]["max_difference"] < 0.1
+
+
+def test_the_calls_of_tensorrt_and_its_driver_give_what_the_graph_gives(bundled: Bundled, device: Device) -> None:
+    folder = bundled("jetson")
+    beside = Path(__file__).parent
+    missing = device(folder / "measure.py", runtime="tensorrt", path=beside)
+    assert missing.returncode == 2
+    assert "engine.plan is not there: run ./build.sh on this machine first" in missing.stderr
+    shutil.copyfile(folder / "model.onnx", folder / "engine.plan")
+    ran(device(folder / "measure.py", runtime="tensorrt", path=beside))
+    found = read(folder / "measurement.json")
+    assert (found["runtime"]["name"], found["host"]["gpus"]) == ("tensorrt", ["Orin"])
+    assert found["agreement"]["share"] == 1.0
+    assert found["agreement"]["max_difference"] < 1e-5
+    (folder / "engine.plan").write_bytes(b"of another version")
+    stale = device(folder / "measure.py", runtime="tensorrt", path=beside)
+    assert "TensorRT 10.3.0 cannot read engine.plan" in stale.stderr
+
+
+def test_a_damaged_bundle_names_the_file_and_measures_nothing(bundled: Bundled, device: Device) -> None:
+    folder = bundled("onnxruntime")
+    whole = (folder / "sample.npz").read_bytes()
+    (folder / "sample.npz").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    done = device(folder / "measure.py")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "sample.npz is not what it was when the bundle was made; copy the bundle again" in done.stderr
+    (folder / "sample.npz").unlink()
+    assert "sample.npz is missing; copy the bundle again" in device(folder / "measure.py").stderr
+    assert not (folder / "measurement.json").exists()
+
+
+def test_a_provider_that_is_not_there_is_refused(bundled: Bundled, device: Device) -> None:
+    done = device(bundled("onnxruntime") / "measure.py", "--provider", "TensorrtExecutionProvider")
+    assert done.returncode == 2
+    assert "this ONNX Runtime has no TensorrtExecutionProvider; it has" in done.stderr
+
+
+def test_a_runtime_that_is_not_installed_is_named(bundled: Bundled, device: Device) -> None:
+    done = device(bundled("openvino") / "measure.py")
+    assert done.returncode == 2
+    assert "the Python package openvino cannot be imported" in done.stderr
+
+
+def test_the_script_is_python_of_a_jetson_and_imports_no_more_than_it_says() -> None:
+    text = Path(measure.__file__).read_text(encoding="utf-8")
+    tree = ast.parse(text, feature_version=(3, 10))
+    imported = {
+        name.partition(".")[0]
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    standard = {"argparse", "ctypes", "hashlib", "importlib", "json", "os", "platform", "resource", "shutil"}
+    assert imported <= standard | {
+        "subprocess",
+        "sys",
+        "time",
+        "collections",
+        "pathlib",
+        "typing",
+        "numpy",
+        "__future__",
+    }
+
+
+@pytest.mark.parametrize("decision", ["class", "classes", "number"])
+def test_decisions_and_differences_are_those_of_the_whole_sample(decision: str) -> None:
+    rng = np.random.default_rng(0)
+    reference = rng.normal(size=(50, 4)).astype(np.float32)
+    ours = reference + rng.normal(scale=0.1, size=reference.shape).astype(np.float32)
+    spread = float(np.ptp(reference))
+    tally = measure.Tally(decision, spread)
+    for start in range(0, 50, 7):
+        tally.compare(ours[start : start + 7], reference[start : start + 7])
+    same = {
+        "class": ours.argmax(1) == reference.argmax(1),
+        "classes": (ours > 0) == (reference > 0),
+        "number": np.abs(ours.astype(np.float64) - reference) <= 0.01 * spread,
+    }[decision]
+    found = tally.agreement()
+    assert 0 < same.mean() < 1
+    assert found["share"] == pytest.approx(same.mean())
+    assert found["max_difference"] == pytest.approx(float(np.abs(ours - reference).max()), rel=1e-5)
+    assert found["rms_difference"] == pytest.approx(float(np.sqrt(np.square(ours - reference).mean())), rel=1e-5)
+
+
+def test_won_and_lost_are_rows_whose_verdict_changed() -> None:
+    labels = np.array([0, 0, 0, 1, 1])
+    reference, ours = (np.eye(2)[np.array(found)] for found in ([0, 1, 1, 1, 0], [0, 0, 1, 0, 0]))
+    tally = measure.Tally("class", 1.0)
+    tally.judge(ours, reference, labels)
+    assert tally.accuracy() == {"value": 2 / 5, "rows": 5, "correct": 2, "won": 1, "lost": 1}
+
+
+def test_outputs_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "sample.npz", **{"0.x": np.zeros((1, 2))})
+    np.savez(tmp_path / "reference.npz", **{"0.logits": np.zeros((1, 2)), "0.labels": np.zeros(1)})
+    packed = [measure.Packed(tmp_path / f"{name}.npz") for name in ("sample", "reference")]
+    bundle: dict[str, Any] = {"decision": "class", "outputs": ["logits"], "metric": "accuracy"}
+
+    def overflowing(batch: Any) -> Any:
+        return {"logits": np.array([[np.inf, 0.0]])}
+
+    with pytest.raises(measure.RefusedError, match="1 of 2 numbers in `logits` are NaN or infinite"):
+        measure.judge(overflowing, bundle, *packed)
