@@ -15,6 +15,7 @@ from hfcompress.errors import InputError, ModelError
 from hfcompress.hub.publication import PublishedArtifact, RepositoryManifest, is_inside
 from hfcompress.intake.json_text import read_mapping
 from hfcompress.recipe.publish import repo_id_fault
+from hfcompress.results.serving import FOLDER
 
 _SCHEMA = "hfcompress.repository/"
 
@@ -113,7 +114,9 @@ def download(repo_id: str, name: str | None, revision: str | None) -> PublishedM
         said = choose(manifest, name, repo_id)
         commit = found.parent.name  # the cache names the folder of a snapshot after its commit
         root = Path(constants.HF_HOME) / "hfcompress" / repo_id.replace("/", "--") / commit
-        snapshot_download(repo_id, revision=commit, allow_patterns=[*said.files, MANIFEST], local_dir=root)
+        snapshot_download(
+            repo_id, revision=commit, allow_patterns=[*said.files, MANIFEST, f"{FOLDER}/*"], local_dir=root
+        )
         return PublishedModel(root, said)
     except LocalEntryNotFoundError as error:  # is an EntryNotFoundError too
         raise _not_had(repo_id, error) from error

@@ -160,12 +160,9 @@ def _serving(artifact: TunedArtifact, found: Findings, cores: int, options: Tune
     files, host = hash_folder(artifact.path), describe_host()
     rows, lengths = len(found.rows.lengths), found.rows.lengths
     goals: dict[Goal, Found] = {"latency": found.latency, "throughput": found.throughput}
-    left_out = [LeftOut(what=_shape(each), reason=reason) for each, reason in found.left_out.items()]
-    left_out += [
-        LeftOut(what=f"{goal}: {candidate}", reason=reason)
-        for goal, each in goals.items()
-        for candidate, reason in each.samples.left_out.items()
-    ]
+    left_out = {_shape(each): reason for each, reason in found.left_out.items()}
+    for goal, each in goals.items():
+        left_out |= {f"{goal}: {candidate}": reason for candidate, reason in each.samples.left_out.items()}
     return Serving(
         artifact=artifact.path.name,
         digest=digest_of(files),
@@ -180,7 +177,11 @@ def _serving(artifact: TunedArtifact, found: Findings, cores: int, options: Tune
         exhaustive=options.exhaustive,
         **{goal: _chosen(goal, each, rows, options.seed) for goal, each in goals.items()},
         tried=tuple(_all_tried(goals, rows)),
-        left_out=tuple(left_out),
+        left_out=tuple(
+            # The file is to name no folder of this machine.
+            LeftOut(what=what, reason=reason.replace(str(artifact.path), artifact.path.name))
+            for what, reason in left_out.items()
+        ),
     )
 
 

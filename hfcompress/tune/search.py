@@ -17,8 +17,8 @@ from hfcompress.tune.candidates import SINGLE, UNTUNED, Candidate, batchings_for
 from hfcompress.tune.options import TuneOptions
 from hfcompress.tune.race import FINALISTS, Samples, every, race
 
-#: Shares of the budget: when the search for latency has to end, and the one for throughput; the rest is for the last
-#: comparison. And what one pass of everybody may take, so that the good ones get several.
+#: Shares of what loading leaves of the budget: when the search for latency has to end, and the one for throughput; the
+#: rest is for the last comparison. And what one pass of everybody may take, so that the good ones get several.
 _LATENCY_SHARE, _SEARCH_SHARE, _FIRST_RUNG_SHARE = 0.25, 0.85, 0.35
 #: A budget does not cut a stream below so many rows: their lengths would not be those of the data.
 _FEWEST_ROWS = 128
@@ -115,7 +115,7 @@ class Search:
 
     def __init__(self, timer: Timer, rows: StreamRows, default: Settings, options: TuneOptions, bar: Bar) -> None:
         self._timer, self._rows, self._default, self._options, self._bar = timer, rows, default, options, bar
-        self._begin, self._shown = time.monotonic(), 0
+        self._begin, self._ready_s, self._shown = time.monotonic(), 0.0, 0
         self._calls_s: dict[Candidate, list[float]] = {}
 
     def run(self, settings: Sequence[Settings]) -> Findings:
@@ -130,6 +130,7 @@ class Search:
         batchings = batchings_for(self._rows.lengths)
         self._fit_budget(len(usable) * len(batchings))
         self._add_streams([*batchings, SINGLE])
+        self._ready_s = self._elapsed()
         latency = self._search([Candidate(each, SINGLE) for each in usable if each.streams == 1], _LATENCY_SHARE)
         kept = {self._default, *(each.settings for each in latency.samples.finalists)}
         candidates = [Candidate(each, batching) for batching in batchings for each in usable]
@@ -184,7 +185,7 @@ class Search:
                 if kept is not None and settings not in kept and all(each.settings != settings for each in alive):
                     self._timer.end(settings)
 
-            limit = share * self._options.budget_s
+            limit = self._ready_s + share * (self._options.budget_s - self._ready_s)
             samples = race(candidates, self._measure, lambda: self._elapsed() > limit, dropped)
         samples.finalists = sorted(samples.finalists, key=samples.median)[:FINALISTS]
         batching = UNTUNED if Candidate(self._default, UNTUNED) in candidates else SINGLE
