@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hfcompress.pipeline.measure import measure
     from hfcompress.pipeline.run import run_recipe
     from hfcompress.pipeline.simulate import simulate
+    from hfcompress.pipeline.tune import tune_artifact
     from hfcompress.profiling.api import explain
     from hfcompress.quantize.api import quantize_onnx
     from hfcompress.quantize.simulation import Simulation
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from hfcompress.recipe.recipe import Recipe
     from hfcompress.results import Results, read_results
     from hfcompress.runtimes.load import LoadedModel, load
+    from hfcompress.runtimes.pipeline import load_pipeline
     from hfcompress.runtimes.tensorrt import provider_options
     from hfcompress.training.arguments import DistillationArguments
     from hfcompress.training.qat_trainer import QATArguments, QATTrainer
@@ -48,6 +50,7 @@ _PLACES = {
     "export_onnx": "hfcompress.export.api",
     "lint_onnx": "hfcompress.onnx_graph.lint.files",
     "load": "hfcompress.runtimes.load",
+    "load_pipeline": "hfcompress.runtimes.pipeline",
     "load_recipe": "hfcompress.recipe.loader",
     "measure": "hfcompress.pipeline.measure",
     "provider_options": "hfcompress.runtimes.tensorrt",
@@ -55,6 +58,7 @@ _PLACES = {
     "read_results": "hfcompress.results",
     "run_recipe": "hfcompress.pipeline.run",
     "simulate": "hfcompress.pipeline.simulate",
+    "tune_artifact": "hfcompress.pipeline.tune",
     "write_bundle": "hfcompress.pipeline.bundle",
 }
 
@@ -75,6 +79,7 @@ __all__ = [
     "export_onnx",
     "lint_onnx",
     "load",
+    "load_pipeline",
     "load_recipe",
     "measure",
     "provider_options",
@@ -82,6 +87,7 @@ __all__ = [
     "read_results",
     "run_recipe",
     "simulate",
+    "tune_artifact",
     "write_bundle",
 ]
 

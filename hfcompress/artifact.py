@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +132,11 @@ def digest_of(files: dict[str, FileEntry]) -> str:
     """One sha256 for a set of files: over their paths and sha256, in sorted order."""
     lines = "".join(f"{name} {entry.sha256}\n" for name, entry in sorted(files.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def model_digest(files: Mapping[str, FileEntry]) -> str:
+    """One sha256 for weights and graph alone, whatever they are called; `files` are an artifact's."""
+    return sha256_of(sorted(entry.sha256 for name, entry in files.items() if name.endswith(_MODEL_SUFFIXES)))
 
 
 def model_bytes(folder: Path) -> int:

@@ -30,7 +30,7 @@ class Subject:
         path: the artifact's folder.
         format: `torch`, `onnx` or `openvino`.
         task: what the model does.
-        settings: what runs it, and how; threads that it leaves open are those of the session.
+        settings: what runs it, and how; threads that it leaves open are those of the session, over its streams.
         trusted: whether it may run its own code.
     """
 
@@ -73,7 +73,7 @@ class WorkerProcess:
         """Send the request to load; `receive` waits for it."""
         about = {"path": str(self.subject.path.resolve()), "format": self.subject.format, "task": self.subject.task}
         settings = self.subject.settings
-        settings = replace(settings, threads=settings.threads or threads)
+        settings = replace(settings, threads=settings.threads_of(threads))
         self.send("load", **about, settings=asdict(settings), trust_remote_code=self.subject.trusted)
 
     def send(self, do: str, **fields: Any) -> None:

@@ -6,7 +6,7 @@ needs and nothing else: for ONNX that is numpy and ONNX Runtime, so its peak mem
 
     {"do": "load", "path": ..., "format": ..., "task": ..., "settings": {...}} -> {"runtime", "threads"}
     {"do": "time", "inputs": FILE, "warmup": 3, "calls": 5}                                  -> {"seconds": [...]}
-    {"do": "stream", "batches": [FILE, ...]}                                                 -> {"seconds", "rows"}
+    {"do": "stream", "batches": [FILE, ...]}                                        -> {"seconds", "rows", "calls_s"}
     {"do": "memory"}                                                                         -> {"peak_memory_mb"}
     any of them, when it fails                                                               -> {"error": "..."}
 """
@@ -18,7 +18,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +27,7 @@ from hfcompress.errors import HfcompressError, MeasurementError
 from hfcompress.runtimes.base import Runtime
 from hfcompress.runtimes.open import runtime_for
 from hfcompress.runtimes.settings import Settings
+from hfcompress.runtimes.streams import Streams
 
 Reply = dict[str, Any]
 
@@ -81,6 +82,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._loaded: Runtime | None = None
+        self._streams = Streams(1)
 
     @property
     def _runtime(self) -> Runtime:
@@ -92,13 +94,15 @@ class Worker:
         self, path: str, format: str, task: str, settings: Mapping[str, Any], trust_remote_code: bool = False
     ) -> Reply:
         """Load an artifact into its runtime; `settings` are the fields of `Settings`."""
+        wanted = Settings(**settings)
         self._loaded = runtime_for(
             Path(path),
             format,
             task,  # type: ignore[arg-type]
-            Settings(**settings),
+            wanted,
             trust_remote_code=trust_remote_code,
         )
+        self._streams = Streams(wanted.streams)
         return {"runtime": self._runtime.name, "threads": self._runtime.threads}
 
     def time(self, inputs: str, warmup: int, calls: int) -> Reply:
@@ -108,15 +112,28 @@ class Worker:
             self._runtime.predict(batch)
         return {"seconds": [self._seconds_of(batch) for _ in range(calls)]}
 
-    def stream(self, batches: list[str]) -> Reply:
-        """Seconds of one pass: the sum over its calls, reading files excluded, after one call that does not count."""
-        self._runtime.predict(read_batch(Path(batches[0])))
-        seconds, rows = 0.0, 0
-        for path in batches:
-            batch = read_batch(Path(path))
-            seconds += self._seconds_of(batch)
-            rows += rows_of(batch)
-        return {"seconds": seconds, "rows": rows}
+    def stream(self, batches: list[str], hold: bool = False) -> Reply:
+        """Seconds of one pass, and of each of its calls, after one call of each stream that does not count.
+
+        One stream: the sum over its calls, reading files excluded. Several: from the first call to the end of the last.
+
+        Args:
+            batches: files.
+            hold: read all files before the first call, as several streams always do; else one at a time, so that
+                memory is that of one batch.
+        """
+        first, streams = read_batch(Path(batches[0])), self._streams
+        for _ in streams.map(self._runtime.predict, [first] * streams.count):
+            pass
+        files: Iterable[dict[str, Any]] = (read_batch(Path(path)) for path in batches)
+        if hold or streams.count > 1:
+            files = list(files)
+        begin = time.perf_counter()
+        timed = list(streams.map(lambda batch: (self._seconds_of(batch), rows_of(batch)), files))
+        wall = time.perf_counter() - begin
+        calls = [seconds for seconds, _ in timed]
+        seconds = wall if streams.count > 1 else sum(calls)
+        return {"seconds": seconds, "rows": sum(rows for _, rows in timed), "calls_s": calls}
 
     def memory(self) -> Reply:
         """Peak resident memory of this process so far, in 10^6 bytes."""

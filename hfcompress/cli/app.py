@@ -21,6 +21,7 @@ from hfcompress.cli import (
     run,
     schema,
     simulate,
+    tune,
     validate,
     verify,
 )
@@ -57,6 +58,7 @@ app.command("benchmark")(benchmark.benchmark)
 app.command("quantize")(quantize.quantize)
 app.command("explain")(explain.explain)
 app.command("lint")(lint.lint)
+app.command("tune")(tune.tune)
 app.command("simulate")(simulate.simulate)
 app.command("report")(report.report)
 app.command("bundle")(bundle.bundle)

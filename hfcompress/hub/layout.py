@@ -16,6 +16,7 @@ from hfcompress.hub.local_paths import without_local_paths
 from hfcompress.hub.places import Placed, place
 from hfcompress.hub.publication import Publication, PublishedArtifact, PublishedFile, RepositoryManifest
 from hfcompress.hub.published import is_repo_id
+from hfcompress.hub.serving import published_serving
 from hfcompress.models.folder import problem_of, read_config
 from hfcompress.recipe.loader import dump_recipe, load_recipe, parse_recipe, recipe_sha256
 from hfcompress.recipe.recipe import Recipe
@@ -66,6 +67,8 @@ def layout(
     repo_id: str | None,
     report: Report | None = None,
     plot: bytes | None = None,
+    *,
+    serving: bool = False,
 ) -> Publication:
     """What a repository is to hold, README.md and manifest.json included. Equal runs give equal bytes.
 
@@ -75,10 +78,11 @@ def layout(
         repo_id: where it will be, for the card; None: not known yet.
         report: makes report.html; None: there is none.
         plot: pareto.png; None: there is none.
+        serving: whether the serving files of these artifacts are in it.
 
     Raises:
         InputError: an artifact was not made, must not be published, or is not the one that was measured; the results
-            are not of this recipe; or nothing is chosen.
+            are not of this recipe; a serving file is damaged; or nothing is chosen.
     """
     _check_target(run, chosen, repo_id)
     placed = _placed(run, chosen)
@@ -89,6 +93,7 @@ def layout(
         PublishedFile(RECIPE, text.encode()),
         *([] if plot is None else [PublishedFile(PLOT, plot)]),
         *([] if report is None else [PublishedFile(REPORT, report(results, text))]),
+        *(published_serving(run.root, placed) if serving else []),
     ]
     card = PublishedFile(README, render_card(_card_facts(run, results, placed, repo_id, documents)).encode())
     return _with_manifest(run, placed, [*documents, card])

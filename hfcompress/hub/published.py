@@ -10,11 +10,12 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from hfcompress.artifact import MANIFEST
+from hfcompress.artifact import MANIFEST, FileEntry, hash_file
 from hfcompress.errors import InputError, ModelError
 from hfcompress.hub.publication import PublishedArtifact, RepositoryManifest, is_inside
 from hfcompress.intake.json_text import read_mapping
 from hfcompress.recipe.publish import repo_id_fault
+from hfcompress.results.serving import FOLDER
 
 #: Format -> how the name of its graph ends.
 _GRAPHS = {"onnx": ".onnx", "openvino": ".xml"}
@@ -40,6 +41,10 @@ class PublishedModel:
         if config is None:
             raise ModelError(f"{self.root / MANIFEST} names no config.json for this artifact; publish it again")
         return self.root / PurePosixPath(config).parent
+
+    def files(self) -> dict[str, FileEntry]:
+        """Its files, by path in the repository."""
+        return {name: hash_file(self.root / name) for name in self.said.files}
 
     @property
     def model(self) -> Path:
@@ -111,7 +116,9 @@ def download(repo_id: str, name: str | None, revision: str | None) -> PublishedM
         said = choose(manifest, name, repo_id)
         commit = found.parent.name  # the cache names the folder of a snapshot after its commit
         root = Path(constants.HF_HOME) / "hfcompress" / repo_id.replace("/", "--") / commit
-        snapshot_download(repo_id, revision=commit, allow_patterns=[*said.files, MANIFEST], local_dir=root)
+        snapshot_download(
+            repo_id, revision=commit, allow_patterns=[*said.files, MANIFEST, f"{FOLDER}/*"], local_dir=root
+        )
         return PublishedModel(root, said)
     except LocalEntryNotFoundError as error:  # is an EntryNotFoundError too
         raise _not_had(repo_id, error) from error

@@ -60,7 +60,7 @@ def publication_of(run: Path, target: PublishConfig) -> Publication:
     def report(results: Results, recipe: str) -> bytes:
         return publishable_report(results, evidence, recipe, examples=target.examples)
 
-    return layout(facts, chosen, repo_id, report, _plot(run, facts.results))
+    return layout(facts, chosen, repo_id, report, _plot(run, facts.results), serving=target.serving)
 
 
 def _judged(facts: RunFacts) -> RunFacts:

@@ -57,6 +57,8 @@ class PublishConfig(Schema):
         artifacts: what is published, by preference: the first PyTorch model is the repository's root. Default:
             everything whose gates passed, but models that only other PyTorch models were made from.
         examples: whether the published report shows texts and images of the data.
+        serving: whether the files of `hfcompress tune` are published, which `load` and `load_pipeline` use on a host
+            that is described as theirs is.
         replace: replace files of the repository that no earlier push has put there.
     """
 
@@ -66,6 +68,7 @@ class PublishConfig(Schema):
     revision: Annotated[str, _checked(revision_fault)] = "main"
     artifacts: tuple[str, ...] = ()
     examples: bool = False
+    serving: bool = False
     replace: bool = False
 
     @model_validator(mode="after")

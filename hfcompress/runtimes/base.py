@@ -29,7 +29,7 @@ class Runtime(Protocol):
     def input_names(self) -> tuple[str, ...]: ...
 
     def predict(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Named outputs, `logits` among them, with the rows on axis 0.
+        """Named outputs, `logits` among them, with the rows on axis 0. May be called from several threads.
 
         Args:
             batch: input name -> array with the rows on axis 0. What the model does not take (labels, row ids,

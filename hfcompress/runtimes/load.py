@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hfcompress.artifact import read_manifest
+from hfcompress.artifact import FileEntry, hash_folder, read_manifest
 from hfcompress.errors import InputError
 from hfcompress.hub.published import PublishedModel, choose, download, is_repo_id, read_repository_manifest
 from hfcompress.models.folder import check_safe, read_config, resolve, task_of
 from hfcompress.recipe.schema import ModelRef
 from hfcompress.recipe.tasks import TaskName
+from hfcompress.results.serving import FOLDER as SERVING_FOLDER
+from hfcompress.results.serving import Chosen, Goal
 from hfcompress.runtimes.base import Runtime
 from hfcompress.runtimes.open import runtime_for
+from hfcompress.runtimes.serving import find_serving, serving_folders, settings_of
 from hfcompress.runtimes.settings import Settings
 from hfcompress.tasks import get_task
 from hfcompress.tasks.base import Task
@@ -38,6 +41,8 @@ class LoadedModel:
         runtime: what computes.
         labels: its class names in the order of the outputs, where it has classes, and what they mean.
         max_length: tokens after which text is cut.
+        folder: of its configuration and processor.
+        serving: what `hfcompress tune` found best for this artifact on this host, where `runtime` is run so.
     """
 
     task: Task
@@ -45,6 +50,8 @@ class LoadedModel:
     runtime: Runtime
     labels: Labels
     max_length: int
+    folder: Path
+    serving: Chosen | None = None
 
     def preprocess(self, examples: Sequence[Any]) -> dict[str, np.ndarray]:
         """Examples (strings, pairs of strings, images: what the task takes) to one padded batch."""
@@ -88,6 +95,9 @@ def load(
 ) -> LoadedModel:
     """Load an artifact of a run, of a published repository, or any local model folder with a task's head.
 
+    Where `hfcompress tune` wrote a serving file for this artifact and this host, its settings for latency are used,
+    unless `runtime` or `threads` is given; `LoadedModel.serving` says so.
+
     Args:
         path: a folder: torch (safetensors), ONNX, OpenVINO, or a whole published repository. Or a Hub id.
         runtime: `torch`, `torch:cuda`, `onnxruntime`, `onnxruntime:<provider>` or `openvino`; default: what the
@@ -97,20 +107,37 @@ def load(
         threads: cores of one call; default: all that this process may use.
 
     Raises:
-        InputError: no model folder, no known task, not safe to load, or the runtime is not what was asked for.
+        InputError: no model folder, no known task, not safe to load, the runtime is not what was asked for, or the
+            serving file of this host is damaged.
     """
+    settings = None if runtime is None and threads is None else Settings(runtime, threads)
+    return load_for("latency", path, settings, artifact=artifact, revision=revision)
+
+
+def load_for(
+    goal: Goal, path: Path | str, settings: Settings | None, *, artifact: str | None, revision: str | None
+) -> LoadedModel:
+    """As `load`; without settings, those of the serving file for this goal, or the default ones."""
     found = _locate(path, artifact, revision)
     config = read_config(found.folder)
     task = _task(found.folder, found.task, config)
     code = get_task(task)
     if found.format == "torch":
         check_safe(found.folder)
+    serving = None if settings is not None else find_serving(found.serving, found.files)
+    chosen = None if serving is None else {"latency": serving.latency, "throughput": serving.throughput}[goal]
+    if chosen is not None:
+        settings = settings_of(chosen.settings)
+    settings = settings or Settings()
+    settings = replace(settings, runtime=settings.runtime or found.runtime)
     return LoadedModel(
         task=code,
         processor=code.load_processor(found.folder),
-        runtime=runtime_for(found.model, found.format, task, Settings(runtime or found.runtime, threads)),
+        runtime=runtime_for(found.model, found.format, task, settings),
         labels=code.labels_of_model(config),
         max_length=int(found.details.get("max_length", _MAX_LENGTH)),
+        folder=found.folder,
+        serving=chosen,
     )
 
 
@@ -124,6 +151,8 @@ class _Located:
         format: `torch`, `onnx` or `openvino`.
         task: what its manifest says, where it has one.
         details: of its manifest.
+        serving: folders where its serving files may lie.
+        files: gives its files, by name.
     """
 
     folder: Path
@@ -131,6 +160,8 @@ class _Located:
     format: str
     task: str | None
     details: Mapping[str, Any]
+    serving: tuple[Path, ...]
+    files: Callable[[], Mapping[str, FileEntry]]
 
     @property
     def runtime(self) -> str | None:
@@ -157,12 +188,21 @@ def _locate(path: Path | str, artifact: str | None, revision: str | None) -> _Lo
     if artifact is not None:
         raise InputError(f"{path} is one model and no published repository of hfcompress; leave `artifact` out")
     manifest = read_manifest(folder)
-    named = (None, {}) if manifest is None else (manifest.task, manifest.details)
-    return _Located(folder, folder, format_of(folder), *named)
+    return _Located(
+        folder=folder,
+        model=folder,
+        format=format_of(folder),
+        task=None if manifest is None else manifest.task,
+        details={} if manifest is None else manifest.details,
+        serving=serving_folders(folder),
+        files=lambda: hash_folder(folder) if manifest is None else manifest.files,
+    )
 
 
 def _published(found: PublishedModel) -> _Located:
-    return _Located(found.folder, found.model, found.said.format, found.said.task, found.said.details)
+    said = found.said
+    serving = (found.root / SERVING_FOLDER,)
+    return _Located(found.folder, found.model, said.format, said.task, said.details, serving, found.files)
 
 
 def format_of(folder: Path) -> str:

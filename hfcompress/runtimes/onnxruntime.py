@@ -25,6 +25,7 @@ from hfcompress.runtimes.providers import (
     reasons,
     tells_placement,
 )
+from hfcompress.runtimes.sessions import Sessions
 
 if TYPE_CHECKING:
     from hfcompress.runtimes.binding import BoundCalls
@@ -52,6 +53,8 @@ _DTYPES = {
 class OnnxRuntime:
     """One ONNX graph on one execution provider. Needs ONNX Runtime and numpy only.
 
+    Calls may come from several threads: see `Sessions`.
+
     Args:
         path: a folder with exactly one .onnx file, or the file.
         provider: an execution provider of ONNX Runtime.
@@ -60,6 +63,7 @@ class OnnxRuntime:
             those of the artifact, with the engines that it brings for this machine.
         profile: a folder; ONNX Runtime records the time of each operator for it (`profiled`), and writes the graph that
             it runs after its optimizations to `optimized.onnx` in it, weights beside it.
+        streams: calls that will run side by side, each on `threads` cores; further ones wait.
 
     Raises:
         ExtraError: ONNX Runtime is not installed.
@@ -74,6 +78,7 @@ class OnnxRuntime:
         threads: int | None = None,
         provider_options: Mapping[str, str] | None = None,
         profile: Path | None = None,
+        streams: int = 1,
     ) -> None:
         # A machine that only serves has ONNX Runtime without Optimum, and that is enough here.
         if importlib.util.find_spec("onnxruntime") is None:
@@ -84,7 +89,11 @@ class OnnxRuntime:
             provider_options = _options_of(path)
         self._provider_options = dict(provider_options or {})
         options = session_options(provider, self.threads, profile)
-        self._session = _open_session(model_file(path), provider, options, self._provider_options)
+        graph = model_file(path)
+        self._sessions = Sessions(
+            lambda: _open_session(graph, provider, options, self._provider_options), streams, self.threads
+        )
+        self._session = self._sessions.first
         self._dtypes = {node.name: _DTYPES.get(node.type) for node in self._session.get_inputs()}
         self._outputs = [node.name for node in self._session.get_outputs()]
         self._bound = _bound_calls(self._session, self._outputs, provider, self._provider_options)
@@ -99,7 +108,7 @@ class OnnxRuntime:
         check_inputs(batch, self._dtypes, self.name)
         inputs = self.inputs_of(batch)
         if self._bound is None:
-            return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
+            return dict(zip(self._outputs, self._sessions.run(self._outputs, inputs), strict=True))
         return dict(zip(self._outputs, self._bound(inputs), strict=True))
 
     def inputs_of(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -34,7 +34,7 @@ def runtime_for(
         InputError: the format is unknown, or the runtime does not take it. Besides what the runtime itself raises.
     """
     wanted, _, target = (settings.runtime or "").partition(":")
-    threads = settings.threads
+    threads = _threads(settings)
     # Imports sit inside the arms: a machine that serves ONNX needs no torch.
     match format, wanted:
         case "torch", "" | "torch":
@@ -44,7 +44,7 @@ def runtime_for(
         case "onnx", "" | "onnxruntime":
             from hfcompress.runtimes.onnxruntime import CPU, OnnxRuntime
 
-            return OnnxRuntime(path, target or CPU, threads=threads)
+            return OnnxRuntime(path, target or CPU, threads=threads, streams=settings.streams)
         case "onnx", "simulated":
             from hfcompress.runtimes.simulated.runtime import SimulatedRuntime
 
@@ -61,3 +61,11 @@ def runtime_for(
             raise InputError(
                 f"{path} has the format `{format}`, which no runtime takes; formats are torch, onnx and openvino"
             )
+
+
+def _threads(settings: Settings) -> int | None:
+    if settings.streams == 1 or settings.threads is not None:
+        return settings.threads
+    from hfcompress.host import default_threads
+
+    return settings.threads_of(default_threads())

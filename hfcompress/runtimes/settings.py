@@ -36,3 +36,7 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} should be 1 or more, got {value}")
+
+    def threads_of(self, cores: int) -> int:
+        """Threads of one call where `cores` may be used by all of them."""
+        return self.threads or max(1, cores // self.streams)

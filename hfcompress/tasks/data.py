@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +99,12 @@ def length_sorted_batches(prepared: Dataset, collate: Collate, size: int) -> Ite
     order = np.arange(len(prepared))
     if "length" in prepared.column_names:
         order = np.argsort(-np.asarray(prepared["length"]), kind="stable")
-    for start in range(0, len(order), size):
-        rows = prepared[order[start : start + size]]
+    return collated(prepared, collate, (order[start : start + size] for start in range(0, len(order), size)))
+
+
+def collated(prepared: Dataset, collate: Collate, groups: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    """A batch of each group of rows, which are named by their places."""
+    for group in groups:
+        rows = prepared[group]
         names = list(rows)
         yield collate([{name: rows[name][i] for name in names} for i in range(len(rows[names[0]]))])

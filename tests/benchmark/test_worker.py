@@ -19,6 +19,7 @@ import pytest
 from hfcompress.benchmark.batches import read_batch, write_batch, write_batches
 from hfcompress.benchmark.process import Subject, WorkerProcess
 from hfcompress.errors import MeasurementError
+from hfcompress.runtimes.settings import Settings
 
 pytestmark = pytest.mark.export
 Batch = dict[str, np.ndarray]
@@ -198,3 +199,24 @@ def test_a_batch_of_objects_is_refused_when_it_is_read(tmp_path: Path) -> None:
     path = write_batch({"text": np.array(["a", None], dtype=object)}, tmp_path / "batch.npz")
     with pytest.raises(ValueError, match="allow_pickle"):
         read_batch(path)
+
+
+def test_streams_run_every_batch_once_and_give_the_seconds_of_each_call(
+    subject: Subject, tmp_path: Path, make_batch: MakeBatch
+) -> None:
+    batches = write_batches([make_batch(4, 8), make_batch(4, 16), make_batch(3, 5)], tmp_path / "stream")
+    with WorkerProcess(replace(subject, settings=Settings(streams=2)), tmp_path) as process:
+        process.load(threads=2)
+        assert process.receive()["threads"] == 1  # of two cores, for two calls side by side
+        reply = process.ask("stream", batches=[str(path) for path in batches])
+    assert reply["rows"] == 11
+    assert len(reply["calls_s"]) == 3
+    assert max(reply["calls_s"]) < reply["seconds"]  # from the first call to the end of the last
+
+
+def test_one_stream_takes_the_sum_of_its_calls(worker: WorkerProcess, tmp_path: Path, make_batch: MakeBatch) -> None:
+    batches = write_batches([make_batch(4, 8), make_batch(4, 16), make_batch(3, 5)], tmp_path / "stream")
+    for hold in (False, True):
+        reply = worker.ask("stream", batches=[str(path) for path in batches], hold=hold)
+        assert reply["seconds"] == pytest.approx(sum(reply["calls_s"]))
+        assert len(reply["calls_s"]) == 3

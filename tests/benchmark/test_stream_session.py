@@ -1,0 +1,54 @@
+"""One artifact under several settings: each in a process of its own, and those that cannot be loaded say why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import psutil
+import pytest
+
+from hfcompress.benchmark.process import Subject
+from hfcompress.benchmark.stream_session import StreamSession
+from hfcompress.errors import MeasurementError
+from hfcompress.runtimes.settings import Settings
+
+pytestmark = pytest.mark.export
+ONE, TWO = Settings(threads=1), Settings(threads=1, streams=2)
+
+
+def test_settings_that_cannot_be_loaded_are_named_and_the_others_measured(
+    onnx_subject: Callable[..., Subject], make_batch: Callable[[int, int], dict[str, np.ndarray]]
+) -> None:
+    wrong = Settings("onnxruntime:NoSuchProvider", 1)
+    with StreamSession(onnx_subject("int8"), cores=2) as session:
+        session.add_stream("three", [make_batch(4, 8), make_batch(4, 16), make_batch(3, 5)])
+        failed = session.start([ONE, wrong, TWO], "three")
+        assert list(failed) == [wrong]
+        assert "`int8` could not be measured: this ONNX Runtime has no NoSuchProvider" in failed[wrong]
+        for settings in (ONE, TWO):
+            done = session.measure(settings, "three")
+            assert len(done.calls_s) == 3
+            assert done.seconds > 0
+        session.add_stream("three", [make_batch(2, 4)])  # takes the place of the first
+        assert len(session.measure(ONE, "three").calls_s) == 1
+        session.add_stream("bad", [{"input_ids": np.zeros((1, 2), dtype=np.int64)}])
+        with pytest.raises(MeasurementError, match="could not be measured"):
+            session.measure(ONE, "bad")
+
+
+def test_ending_settings_ends_their_process_and_the_session_ends_the_rest(
+    onnx_subject: Callable[..., Subject], make_batch: Callable[[int, int], dict[str, np.ndarray]]
+) -> None:
+    def children() -> set[int]:
+        return {child.pid for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE}
+
+    before = children()
+    with StreamSession(onnx_subject("int8"), cores=2) as session:
+        session.add_stream("one", [make_batch(2, 4)])
+        session.start([ONE, TWO], "one")
+        assert len(children() - before) == 2
+        session.end(ONE)
+        session.end(ONE)  # nothing more to end
+        assert len(children() - before) == 1
+    assert children() <= before
