@@ -91,7 +91,7 @@ def show(tab: Opened, tmp_path: Path) -> Iterator[Show]:
         tab.page.set_viewport_size({"width": width, "height": 900})
         tab.page.emulate_media(color_scheme=scheme)
         tab.page.goto(path.as_uri())
-        tab.page.wait_for_function("!document.querySelector('.chart:empty')")
+        tab.page.locator(".chart:empty").first.wait_for(state="detached")
         return tab
 
     yield show
@@ -252,7 +252,7 @@ def test_images_have_words_and_words_their_place(show: Show) -> None:
     marked = tuple(flip.model_copy(update={"word": 1 if flip.row == 2 else None}) for flip in flips(3))
     opened = show(page_of(told=evidence(examples=examples(flips={"int8": marked}, rows=rows))))
     assert opened.page.locator(".flip img").get_attribute("alt") == "Row 0, labelled negative"
-    opened.page.wait_for_function("document.querySelector('.flip img').naturalWidth === 1")
+    assert opened.page.locator(".flip img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
     assert opened.texts(".flip mark") == ["Paris"]
 
 
