@@ -79,6 +79,7 @@ def test_a_table_shows_the_winners_and_a_runtime_that_cannot_run_it(
     assert left_out.what == "onnxruntime:NoSuchProvider, 1 threads x 1 streams"
 
 
+@pytest.mark.export
 @pytest.mark.parametrize(
     "arguments, message",
     [
