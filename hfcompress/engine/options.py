@@ -26,7 +26,6 @@ def engine_options(config: EngineConfig, profiles: Profiles) -> dict[str, str]:
         # kernel. There is no calibration table: the scales are in the graph.
         "trt_int8_enable": _flag(config.precision == "int8"),
         "trt_builder_optimization_level": str(config.optimization_level),
-        "trt_engine_hw_compatible": _flag(config.hardware_compatible),
         "trt_profile_min_shapes": shapes_text(profiles, "minimum"),
         "trt_profile_opt_shapes": shapes_text(profiles, "optimum"),
         "trt_profile_max_shapes": shapes_text(profiles, "maximum"),

@@ -97,6 +97,7 @@ def _details(machine: Machine, options: Mapping[str, str]) -> dict[str, Any]:
         "provider_options": dict(options),
         "gpu": machine.gpu,
         "tensorrt": machine.tensorrt,
+        "onnxruntime": machine.onnxruntime,
     }
 
 

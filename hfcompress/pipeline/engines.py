@@ -11,13 +11,13 @@ from hfcompress.tasks.base import Task
 
 
 def sized(recipe: Recipe, name: str, task: Task) -> StageConfig:
-    """The config of a stage; of an `engine`, with the sizes that the run will ask it for where it names none."""
+    """The config of a stage; of an `engine`, with the sizes that the run will ask it for."""
     config, benchmark = recipe.stages[name].config, recipe.benchmark
     if not isinstance(config, EngineConfig):
         return config
     batch = config.batch or (1, *benchmark.batch, benchmark.stream.batch, task.predict_rows)
-    sequence = (config.sequence or benchmark.sequence) if TASKS[task.name].has_sequence else None
-    return config.model_copy(update={"batch": tuple(sorted(set(batch))), "sequence": sequence})
+    sequence = {*(config.sequence or ()), *benchmark.sequence} if TASKS[task.name].has_sequence else ()
+    return config.model_copy(update={"batch": tuple(sorted(set(batch))), "sequence": tuple(sorted(sequence)) or None})
 
 
 def check_engines(recipe: Recipe, task: Task) -> None:

@@ -100,11 +100,10 @@ class EngineConfig(VerbConfig):
     Attributes:
         precision: what layers may be computed in; `int8` is for a graph with Q/DQ, whose other layers get fp16.
         batch: rows of the batches that will come; default: those of `benchmark`, and of evaluation.
-        sequence: tokens beside the lengths of the data; default: those of `benchmark`. Not used for images.
+        sequence: tokens beside the lengths of the data and those of `benchmark`. Not used for images.
         workspace_mb: memory that a layer may use while it runs, in MiB; default: as TensorRT would have it.
         optimization_level: how long TensorRT searches for kernels: 0 to 5; 3 is its own default.
         timing_cache: keep what kernels were measured to take, for the next build.
-        hardware_compatible: one engine for all GPUs from Ampere on, which may be slower.
         tolerance: largest accepted difference of an output, in standard deviations of it; default: by the precision.
     """
 
@@ -117,7 +116,6 @@ class EngineConfig(VerbConfig):
     workspace_mb: PositiveInt | None = None
     optimization_level: Annotated[int, Field(ge=0, le=5)] = 3
     timing_cache: bool = True
-    hardware_compatible: bool = False
     tolerance: PositiveFloat | None = None
 
     @classmethod

@@ -35,6 +35,8 @@ OPTIMIZED = "optimized.onnx"
 #: Fusions into operators whose CPU kernel is slower than what they replace. SkipLayerNormalization took 1.0 ms where
 #: Add and LayerNormalization take 0.2 (512 x 384 float32, one thread, ONNX Runtime 1.32).
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
+#: Providers whose calls go through IO binding.
+_BOUND = (CUDA, TENSORRT)
 #: What ONNX Runtime says where a provider's libraries cannot be loaded.
 _NOT_LOADED = "Please install TensorRT libraries"
 #: ONNX Runtime's name of an input's element type -> numpy's.
@@ -90,8 +92,9 @@ class OnnxRuntime:
         self._provider_options = dict(provider_options or {})
         options = session_options(provider, self.threads, profile)
         graph = model_file(path)
+        copies = 1 if provider in _BOUND else streams  # calls through IO binding share a session
         self._sessions = Sessions(
-            lambda: _open_session(graph, provider, options, self._provider_options), streams, self.threads
+            lambda: _open_session(graph, provider, options, self._provider_options), copies, self.threads
         )
         self._session = self._sessions.first
         self._dtypes = {node.name: _DTYPES.get(node.type) for node in self._session.get_inputs()}
@@ -129,7 +132,7 @@ def _options_of(path: Path) -> dict[str, str]:
 
 def _bound_calls(session: Any, outputs: list[str], provider: str, options: Mapping[str, str]) -> BoundCalls | None:
     """Calls through IO binding where the provider computes on a GPU; of an engine, within the sizes it is built for."""
-    if provider not in (CUDA, TENSORRT):
+    if provider not in _BOUND:
         return None
     from hfcompress.runtimes.binding import BoundCalls
     from hfcompress.runtimes.tensorrt import check_profile

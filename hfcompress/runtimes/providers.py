@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ORIGIN = re.compile(r"^.*\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _FOLDER = re.compile(r"\S*/(?=lib\w+\.so)")
 _SHOWN = 8
+#: Stderr is one for all threads.
+_capturing = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,10 @@ def tells_placement() -> bool:
 
 
 def elsewhere(session: Any, provider: str) -> list[Node]:
-    """The nodes of a session with `RECORD` that another provider computes, but for sizes beside CUDA."""
+    """The nodes of a session with `RECORD` that another provider computes, but for sizes beside CUDA.
+
+    Sizes are told by their operators, since a session does not say types: an `Add` of floats that CUDA left would pass.
+    """
     found = [
         Node(node.name, node.op_type, part.ep_name)
         for part in session.get_provider_graph_assignment_info()
@@ -133,7 +139,7 @@ def captured_log() -> Iterator[Callable[[], str]]:
     """
     sys.stderr.flush()
     text = ""
-    with TemporaryFile() as file:
+    with _capturing, TemporaryFile() as file:
 
         def said() -> str:
             if file.closed:

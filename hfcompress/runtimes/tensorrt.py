@@ -1,7 +1,8 @@
 """TensorRT of this machine, and the engines that an artifact brings for it.
 
 The manifest of an `engine` artifact holds the options of the execution provider, without paths: an artifact moves. Its
-engines lie in `engines/<model>-<gpu>-trt<version>`. A machine that finds none there builds them into the user's cache.
+engines lie in `engines/<model>-<gpu>-trt<version>-ort<version>`. A machine that finds none there builds them into the
+user's cache.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -39,15 +38,18 @@ class Machine:
     Attributes:
         gpu: the GPU's own name.
         tensorrt: the version of TensorRT.
+        onnxruntime: the version of ONNX Runtime, which looks for engines under a name that holds it: another one would
+            find none, and build into an artifact that must not change.
     """
 
     gpu: str
     tensorrt: str
+    onnxruntime: str
 
     @property
     def key(self) -> str:
         """For the name of a folder."""
-        return f"{re.sub(r'[^a-z0-9]+', '-', self.gpu.lower()).strip('-')}-trt{self.tensorrt}"
+        return f"{re.sub(r'[^a-z0-9]+', '-', self.gpu.lower()).strip('-')}-trt{self.tensorrt}-ort{self.onnxruntime}"
 
 
 def this_machine(device: int = 0) -> Machine:
@@ -59,14 +61,14 @@ def this_machine(device: int = 0) -> Machine:
     Raises:
         ProviderError: it lacks one of them.
     """
-    names, version = _gpus(), tensorrt_version()
-    if device >= len(names) or version is None:
-        lacking = "no TensorRT" if device < len(names) else f"no GPU {device} that nvidia-smi knows"
+    gpu, version = gpu_name(device), tensorrt_version()
+    if gpu is None or version is None:
+        lacking = "no TensorRT" if gpu is not None else f"no GPU {device} that CUDA's driver knows"
         raise ProviderError(
             f"an engine is built on the machine that it is for, and this one has {lacking}; install "
             f"'hfcompress[tensorrt]' and the driver, or take the model there: `hfcompress bundle`"
         )
-    return Machine(names[device], version)
+    return Machine(gpu, version, onnxruntime_version())
 
 
 def check_tensorrt() -> None:
@@ -106,16 +108,26 @@ def tensorrt_version() -> str | None:
     return None
 
 
-def _gpus() -> list[str]:
-    if (command := shutil.which("nvidia-smi")) is None:  # a Jetson has none before JetPack 7
-        board = Path("/proc/device-tree/model")
-        return [board.read_text(errors="replace").strip("\0\n ")] if Path("/dev/nvhost-gpu").exists() else []
-    query = [command, "--query-gpu=name", "--format=csv,noheader"]
+def onnxruntime_version() -> str:
+    """Of the ONNX Runtime that opens engines."""
+    import onnxruntime
+
+    return str(onnxruntime.__version__)
+
+
+def gpu_name(device: int) -> str | None:
+    """A GPU's own name, by CUDA's numbers: those that `CUDA_VISIBLE_DEVICES` leaves, the fastest first.
+
+    Asked of the driver, which a Jetson has too; `nvidia-smi` counts otherwise.
+    """
+    number, name = ctypes.c_int(), ctypes.create_string_buffer(256)
     try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
+        driver = ctypes.CDLL("libcuda.so.1")
+        failed = driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(number), device)
+        failed = failed or driver.cuDeviceGetName(name, len(name), number)
+    except (OSError, AttributeError):
+        return None
+    return None if failed else name.value.decode(errors="replace")
 
 
 def provider_options(folder: Path | str) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 
 from hfcompress.runtimes.tensorrt import Machine, check_profile
 
-MACHINE = Machine("NVIDIA H100 80GB HBM3", "10.9.0")
+MACHINE = Machine("NVIDIA H100 80GB HBM3", "10.9.0", "1.31.1")
 
 
 @pytest.fixture

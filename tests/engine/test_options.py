@@ -35,7 +35,7 @@ def test_a_precision_enables_its_own_kernels(precision: str, enabled: set[str]) 
 
 
 def test_every_choice_of_a_recipe_reaches_the_provider(tmp_path: Path) -> None:
-    config = EngineConfig(workspace_mb=512, optimization_level=5, timing_cache=False, hardware_compatible=True)
+    config = EngineConfig(workspace_mb=512, optimization_level=5, timing_cache=False)
     assert with_paths(engine_options(config, PROFILES), tmp_path) == {
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": str(tmp_path),
@@ -44,7 +44,6 @@ def test_every_choice_of_a_recipe_reaches_the_provider(tmp_path: Path) -> None:
         "trt_bf16_enable": "0",
         "trt_int8_enable": "0",
         "trt_builder_optimization_level": "5",
-        "trt_engine_hw_compatible": "1",
         "trt_max_workspace_size": str(512 * 2**20),
         "trt_profile_min_shapes": "input_ids:1x5,attention_mask:1x5",
         "trt_profile_opt_shapes": "input_ids:32x27,attention_mask:32x27",

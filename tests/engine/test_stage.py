@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hfcompress.errors import NumericalMismatchError, ProviderError, StageError
 from hfcompress.onnx_graph.profiles import parse_profiles
 from hfcompress.recipe.stages import EngineConfig
 from hfcompress.runtimes.providers import TENSORRT
-from hfcompress.runtimes.tensorrt import Machine, provider_options
+from hfcompress.runtimes.tensorrt import provider_options
 from hfcompress.stage import Inputs
 from tests import tiny
 from tests.engine.conftest import MACHINE
@@ -65,7 +66,7 @@ def test_engines_lie_in_the_artifact_and_its_manifest_says_how_to_use_them(
     assert str(tmp_path) not in json.dumps(details), "an artifact moves"
     ((folder, *others),) = [list((made.path / "engines").iterdir())]
     assert others == []
-    assert folder.name.endswith("-nvidia-h100-80gb-hbm3-trt10.9.0")
+    assert folder.name.endswith("-nvidia-h100-80gb-hbm3-trt10.9.0-ort1.31.1")
     assert gpu["opened"][0]["trt_engine_cache_path"] == str(folder)
     assert {path.suffix for path in folder.iterdir()} == {".engine", ".profile"}
     assert (made.path / "tokenizer.json").is_file()
@@ -99,7 +100,8 @@ def test_an_artifact_that_moved_is_used_where_it_is_and_another_machine_builds_e
     assert here.parent == Path(moved) / "engines"
     assert not (tmp_path / "cache").exists()
     before = hash_folder(Path(moved))
-    for other in (Machine("NVIDIA L4", MACHINE.tensorrt), Machine(MACHINE.gpu, "10.10.0")):
+    for change in ({"gpu": "NVIDIA L4"}, {"tensorrt": "10.10.0"}, {"onnxruntime": "1.32.0"}):
+        other = replace(MACHINE, **change)
         monkeypatch.setattr("hfcompress.runtimes.tensorrt.this_machine", lambda device, other=other: other)
         options = provider_options(moved)
         there = Path(options["trt_engine_cache_path"])
@@ -127,10 +129,10 @@ def test_a_session_that_leaves_no_engine_is_no_artifact(exported: Path, tmp_path
 def test_without_a_gpu_the_stage_says_where_to_build(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hfcompress.runtimes.tensorrt._gpus", list)
+    monkeypatch.setattr("hfcompress.runtimes.tensorrt.gpu_name", lambda device: None)
     with pytest.raises(ProviderError, match=r"built on the machine that it is for, .*no GPU 0 .*hfcompress bundle"):
         build(exported, tmp_path)
-    monkeypatch.setattr("hfcompress.runtimes.tensorrt._gpus", lambda: ["NVIDIA L4"])
+    monkeypatch.setattr("hfcompress.runtimes.tensorrt.gpu_name", lambda device: "NVIDIA L4")
     monkeypatch.setattr("hfcompress.runtimes.tensorrt.tensorrt_version", lambda: None)
     with pytest.raises(ProviderError, match="this one has no TensorRT"):
         build(exported, tmp_path)

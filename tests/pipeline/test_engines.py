@@ -46,6 +46,9 @@ def test_an_engine_takes_the_sizes_that_the_run_will_ask_for() -> None:
     assert isinstance(config, EngineConfig)
     assert config.batch == (1, 4, TEXT.predict_rows, 48)
     assert config.sequence == (16, 128)
+    named = sized(recipe({"sequence": [64]}), "trt", TEXT)
+    assert isinstance(named, EngineConfig)
+    assert named.sequence == (16, 64, 128)
     assert sized(recipe({}), "onnx", TEXT) == recipe({}).stages["onnx"].export
     images = sized(recipe({"batch": [64]}), "trt", get_task("image-classification"))
     assert isinstance(images, EngineConfig)

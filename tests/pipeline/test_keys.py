@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -158,7 +159,8 @@ def test_an_engine_is_that_of_a_gpu_a_tensorrt_and_the_lengths_of_all_rows(
 ) -> None:
     from hfcompress.runtimes import tensorrt
 
-    machines = [tensorrt.Machine(gpu, version) for gpu in ("NVIDIA L4", "NVIDIA T4") for version in ("10.9", "10.10")]
+    named = product(("NVIDIA L4", "NVIDIA T4"), ("10.9", "10.10"), ("1.31",))
+    machines = [tensorrt.Machine(*each) for each in named]
     found = set()
     for machine in machines:
         monkeypatch.setattr(tensorrt, "this_machine", lambda machine=machine: machine)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -162,6 +163,28 @@ def test_what_is_written_to_stderr_comes_back_and_stderr_with_it(capfd: Any) -> 
         assert log() == "within\n"
     os.write(2, b"after\n")
     assert log() == "within\n"
+    assert capfd.readouterr().err == "after\n"
+
+
+def test_threads_that_open_sessions_at_once_leave_stderr_as_it_was(capfd: Any) -> None:
+    within, ended = threading.Event(), []
+
+    def second() -> None:
+        within.wait()
+        with captured_log() as log:
+            os.write(2, b"second\n")
+            ended.append(log())
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with captured_log() as log:
+        within.set()
+        thread.join(0.1)  # it waits for this block, or stands in it
+        os.write(2, b"first\n")
+        assert log() == "first\n"
+    thread.join()
+    os.write(2, b"after\n")
+    assert ended == ["second\n"]
     assert capfd.readouterr().err == "after\n"
 
 

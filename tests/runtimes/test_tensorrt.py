@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib import metadata
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,10 +39,11 @@ def test_without_profiles_every_size_is_taken() -> None:
     check_profile({}, {"input_ids": np.zeros((100, 512))})
 
 
-def test_a_machine_is_named_by_its_gpu_and_the_version_of_tensorrt() -> None:
-    assert Machine("NVIDIA GeForce RTX 4090", "10.9.0.34").key == "nvidia-geforce-rtx-4090-trt10.9.0.34"
-    keys = {Machine(gpu, version).key for gpu in ("NVIDIA L4", "NVIDIA L40") for version in ("10.9.0", "10.13.0")}
-    assert len(keys) == 4
+def test_a_machine_is_named_by_its_gpu_and_the_versions_of_tensorrt_and_onnx_runtime() -> None:
+    machine = Machine("NVIDIA GeForce RTX 4090", "10.9.0.34", "1.31.1")
+    assert machine.key == "nvidia-geforce-rtx-4090-trt10.9.0.34-ort1.31.1"
+    named = product(("NVIDIA L4", "NVIDIA L40"), ("10.9.0", "10.13.0"), ("1.31.1", "1.32.0"))
+    assert len({Machine(*each).key for each in named}) == 8
 
 
 def test_the_version_is_that_of_the_package_or_of_the_library_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,11 +66,24 @@ def test_the_version_is_that_of_the_package_or_of_the_library_of_the_system(monk
 
 
 def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tensorrt, "_gpus", lambda: ["NVIDIA L4"])
+    def name_of(name: Any, size: int, device: Any) -> int:
+        name.value = [b"NVIDIA L4", b"NVIDIA T4"][device.value]
+        return 0
+
+    def get(found: Any, device: int) -> int:
+        found._obj.value = device
+        return 0 if device < 2 else 101  # CUDA_ERROR_INVALID_DEVICE
+
+    driver = SimpleNamespace(cuInit=lambda flags: 0, cuDeviceGet=get, cuDeviceGetName=name_of)
+    monkeypatch.setattr(tensorrt.ctypes, "CDLL", lambda name: driver)
     monkeypatch.setattr(tensorrt, "tensorrt_version", lambda: "10.9.0")
-    assert this_machine() == Machine("NVIDIA L4", "10.9.0")
-    with pytest.raises(ProviderError, match="no GPU 1 that nvidia-smi knows"):
-        this_machine(1)
+    monkeypatch.setattr(tensorrt, "onnxruntime_version", lambda: "1.31.1")
+    assert this_machine(1) == Machine("NVIDIA T4", "10.9.0", "1.31.1")
+    with pytest.raises(ProviderError, match="no GPU 2 that CUDA's driver knows"):
+        this_machine(2)
+    driver.cuInit = lambda flags: 100  # CUDA_ERROR_NO_DEVICE
+    with pytest.raises(ProviderError, match="no GPU 0 that CUDA's driver knows"):
+        this_machine()
 
 
 def test_options_are_those_of_the_manifest_and_other_folders_have_none(tmp_path: Path) -> None:
