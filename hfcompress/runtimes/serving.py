@@ -50,7 +50,7 @@ def find_serving(folders: tuple[Path, ...], files: Callable[[], Mapping[str, Fil
     if not ours:
         logger.info("%s: no file of this host (%s), so the default settings are used", there[0].parent, host)
         return None
-    digest = model_digest(files())
+    digest = model_digest(files())  # None is nobody's
     for path in ours:
         serving = read_serving(path)
         if serving.model_digest == digest and serving.host == host:

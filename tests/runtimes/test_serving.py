@@ -15,7 +15,7 @@ from hfcompress.artifact import digest_of, hash_folder, model_digest
 from hfcompress.errors import InputError
 from hfcompress.host import describe_host, host_id
 from hfcompress.results.serving import Serving, read_serving, write_serving
-from hfcompress.runtimes.serving import serving_path
+from hfcompress.runtimes.serving import find_serving, serving_folders, serving_path
 from tests.tune.serving import serving_of
 
 
@@ -113,3 +113,14 @@ def test_the_digest_of_a_model_is_that_of_its_weights_whatever_they_are_called(a
     changed = hash_folder(artifact)
     assert digest_of(changed) != digest_of(files)
     assert model_digest(changed) == model_digest(files)
+
+
+def test_settings_for_one_folder_without_a_manifest_are_not_used_for_another(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for file in ("model.xml", "model.bin"):
+            (tmp_path / name / file).write_text(f"{file} of {name}")
+    said = serving_of(tmp_path / "a", "openvino:CPU")
+    write_serving(said, serving_path(tmp_path / "a", said.host))
+    assert find_serving(serving_folders(tmp_path / "a"), lambda: hash_folder(tmp_path / "a")) == said
+    assert find_serving(serving_folders(tmp_path / "b"), lambda: hash_folder(tmp_path / "b")) is None
