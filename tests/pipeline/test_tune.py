@@ -16,7 +16,7 @@ from hfcompress.cli import failure, main
 from hfcompress.errors import InputError
 from hfcompress.recipe.data import DataConfig
 from hfcompress.results.serving import read_serving
-from hfcompress.tune import candidates
+from hfcompress.runtimes import installed
 from hfcompress.tune.options import TuneOptions
 from tests import int8_graphs
 
@@ -44,7 +44,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 @pytest.mark.export
 def test_the_file_says_what_was_tried_and_load_uses_it(run: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     only = {"onnx": {"onnxruntime:CPUExecutionProvider": "onnxruntime"}}
-    monkeypatch.setattr(candidates, "RUNTIMES", only)
+    monkeypatch.setattr(installed, "RUNTIMES", only)
     artifact = run / "artifacts" / "onnx"
     assert call(monkeypatch, artifact, "--threads", 2, "--rows", 12, "--format", "json") == 0
     said = json.loads(capfd.readouterr().out.splitlines()[-1])
@@ -67,7 +67,7 @@ def test_a_table_shows_the_winners_and_a_runtime_that_cannot_run_it(
     run: Path, reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     both = {"onnx": {"onnxruntime:CPUExecutionProvider": "onnxruntime", "onnxruntime:NoSuchProvider": "onnxruntime"}}
-    monkeypatch.setattr(candidates, "RUNTIMES", both)
+    monkeypatch.setattr(installed, "RUNTIMES", both)
     arguments = ("--data", reviews, "--rows", 16, "--threads", 1, "--budget", 8, "--out", tmp_path / "out.json")
     assert call(monkeypatch, run / "artifacts" / "onnx", *arguments) == 0
     said = capfd.readouterr()
