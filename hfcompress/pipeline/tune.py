@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,6 +45,10 @@ from hfcompress.tune.search import Findings, Found, Search, StreamRows
 
 #: Rows of a stream: of text, and of what has one size.
 _ROWS, _EQUAL_ROWS = 512, 128
+#: The folders of an absolute path, of a home or of Windows; no part of a web address or of `and/or`.
+_FOLDERS = re.compile(
+    r"""(?:file://|(?<![\w.:/\\~-]))(?:~[\w.-]*[/\\]|[A-Za-z]:[\\/]|\\\\|/)(?:[^\s/\\'"`:,;()]+[/\\])*(?=[^\s/\\])"""
+)
 
 
 @dataclass(frozen=True)
@@ -192,11 +197,17 @@ def _serving(artifact: TunedArtifact, found: Findings, cores: int, options: Tune
         **{goal: _chosen(goal, each, rows, options.seed) for goal, each in goals.items()},
         tried=tuple(_all_tried(goals, rows)),
         left_out=tuple(
-            # The file is to name no folder of this machine.
-            LeftOut(what=what, reason=reason.replace(str(artifact.path), artifact.path.name))
-            for what, reason in left_out.items()
+            LeftOut(what=what, reason=_without_folders(reason, artifact.path)) for what, reason in left_out.items()
         ),
     )
+
+
+def _without_folders(reason: str, artifact: Path) -> str:
+    """A reason in which every absolute path is its last name: the file is to name no folder of this machine.
+
+    The artifact's own path is known, and may hold spaces.
+    """
+    return _FOLDERS.sub("", reason.replace(str(artifact), artifact.name))
 
 
 def _shape(settings: Settings) -> str:

@@ -68,8 +68,9 @@ class Chosen(Tried):
 
     Attributes:
         speedup: throughput over the default session's: of batches of 32 in the order of arrival for the goal
-            `throughput`, of single rows for `latency`. Median of the ratios, pass by pass.
-        speedup_low, speedup_high: its 95% interval.
+            `throughput`, of single rows for `latency`. Median of the ratios, pass by pass. A little high: the winner
+            is the fastest of the finalists in these very passes. `scripts/bench_tune.py` times it again.
+        speedup_low, speedup_high: its 95% interval, which does not know of that choice.
         default_p50_ms, default_p99_ms: of the calls of the default session.
         remarks: what a reader should know before trusting the figures.
     """

@@ -88,7 +88,10 @@ class Found:
 
     @property
     def best(self) -> Candidate:
-        """The fastest of the last comparison: the default itself, where nothing was faster."""
+        """The fastest of the last comparison: the default itself, where nothing was faster.
+
+        Chosen by the passes that it is then judged by, so that its lead is a little high.
+        """
         return min(self.last, key=lambda candidate: float(np.median(self.last[candidate])))
 
 

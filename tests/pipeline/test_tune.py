@@ -14,6 +14,7 @@ from hfcompress import load, tune_artifact
 from hfcompress.artifact import digest_of, hash_folder
 from hfcompress.cli import failure, main
 from hfcompress.errors import InputError
+from hfcompress.pipeline.tune import _without_folders
 from hfcompress.recipe.data import DataConfig
 from hfcompress.results.serving import read_serving
 from hfcompress.runtimes import installed
@@ -115,3 +116,18 @@ def test_a_torch_artifact_is_tuned_in_torch(classifier: Path, reviews: Path, tmp
     options = TuneOptions(threads=2, budget_s=60)
     found = tune_artifact(classifier, data=DataConfig(path=str(reviews)), options=options, out=tmp_path / "out.json")
     assert {each.settings.runtime for each in found.serving.tried} == {"torch"}
+
+
+@pytest.mark.parametrize(
+    "reason, told",
+    [
+        ("/home/me/my runs/x/artifacts/int8/model.onnx cannot be run", "int8/model.onnx cannot be run"),
+        ("'/usr/lib/libcuda.so': no such file (/tmp/job-1/x.log)", "'libcuda.so': no such file (x.log)"),
+        ("file:///home/me/a.py:12, in ~/code/b.py", "a.py:12, in b.py"),
+        (r'File "C:\Users\me\c.py", line 3', 'File "c.py", line 3'),
+        ("what=/data/x/", "what=x/"),
+        ("see https://example.org/a/b and/or model/config.json, 1 / 2", None),
+    ],
+)
+def test_a_reason_names_no_folder_of_this_machine(reason: str, told: str | None) -> None:
+    assert _without_folders(reason, Path("/home/me/my runs/x/artifacts/int8")) == (told or reason)
