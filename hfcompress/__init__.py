@@ -27,14 +27,17 @@ if TYPE_CHECKING:
     from hfcompress.recipe.loader import load_recipe
     from hfcompress.recipe.recipe import Recipe
     from hfcompress.results import Results, read_results
+    from hfcompress.runtimes.batching import Batching
     from hfcompress.runtimes.load import LoadedModel, load
     from hfcompress.runtimes.pipeline import load_pipeline
+    from hfcompress.runtimes.settings import Settings
     from hfcompress.runtimes.tensorrt import provider_options
     from hfcompress.training.arguments import DistillationArguments
     from hfcompress.training.qat_trainer import QATArguments, QATTrainer
     from hfcompress.training.trainer import DistillationTrainer
 
 _PLACES = {
+    "Batching": "hfcompress.runtimes.batching",
     "BundleConfig": "hfcompress.bundle.config",
     "DistillationArguments": "hfcompress.training.arguments",
     "DistillationTrainer": "hfcompress.training.trainer",
@@ -45,6 +48,7 @@ _PLACES = {
     "QATTrainer": "hfcompress.training.qat_trainer",
     "Recipe": "hfcompress.recipe.recipe",
     "Results": "hfcompress.results",
+    "Settings": "hfcompress.runtimes.settings",
     "Simulation": "hfcompress.quantize.simulation",
     "explain": "hfcompress.profiling.api",
     "export_onnx": "hfcompress.export.api",
@@ -63,6 +67,7 @@ _PLACES = {
 }
 
 __all__ = [
+    "Batching",
     "BundleConfig",
     "DistillationArguments",
     "DistillationTrainer",
@@ -73,6 +78,7 @@ __all__ = [
     "QATTrainer",
     "Recipe",
     "Results",
+    "Settings",
     "Simulation",
     "__version__",
     "explain",

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,10 @@ from hfcompress.intake.json_text import read_mapping
 
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
-#: What counts as the model itself when its size is told: weights and graph.
-_MODEL_SUFFIXES = (".safetensors", ".onnx", ".onnx_data", ".onnx.data", "openvino_model.xml", "openvino_model.bin")
+#: What counts as the model itself: weights and graph. Of OpenVINO's format besides: an .xml, and the .bin beside it.
+_MODEL_SUFFIXES = (".safetensors", ".onnx", ".onnx_data", ".onnx.data")
+#: What OpenVINO makes of a tokenizer, as graphs beside the model's.
+_TOKENIZERS = ("openvino_tokenizer.", "openvino_detokenizer.")
 
 
 class FileEntry(BaseModel):
@@ -134,16 +136,25 @@ def digest_of(files: dict[str, FileEntry]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def model_digest(files: Mapping[str, FileEntry]) -> str:
-    """One sha256 for weights and graph alone, whatever they are called; `files` are an artifact's."""
-    return sha256_of(sorted(entry.sha256 for name, entry in files.items() if name.endswith(_MODEL_SUFFIXES)))
+def model_digest(files: Mapping[str, FileEntry]) -> str | None:
+    """One sha256 for weights and graph alone, whatever they are called; None where an artifact's `files` hold none."""
+    found = [files[name].sha256 for name in _model_files(files)]
+    return sha256_of(sorted(found)) if found else None
 
 
 def model_bytes(folder: Path) -> int:
     """Bytes of weights and graph below `folder`."""
-    return sum(
-        path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name.endswith(_MODEL_SUFFIXES)
-    )
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return sum(files[name].stat().st_size for name in _model_files(files))
+
+
+def _model_files(names: Collection[str]) -> Iterator[str]:
+    """Those of some files that are weights or a graph. A .bin without its .xml is something else."""
+    for name in names:
+        stem, _, suffix = name.rpartition(".")
+        graph = suffix == "xml" or (suffix == "bin" and f"{stem}.xml" in names)
+        if name.endswith(_MODEL_SUFFIXES) or (graph and not name.rpartition("/")[2].startswith(_TOKENIZERS)):
+            yield name
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

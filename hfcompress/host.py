@@ -46,6 +46,7 @@ _LIBRARIES: dict[str, tuple[str, ...]] = {
 }
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
+_MEMORY_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes")
 
 
 class HostDescription(BaseModel):
@@ -179,6 +180,29 @@ def _memory_bytes() -> float:
     limits = [_number(folder / "memory.max") for folder in _cgroups("")]
     limits += [_number(folder / "memory.limit_in_bytes") for folder in _cgroups("memory")]
     return min([float(psutil.virtual_memory().total), *(limit for limit in limits if limit)])
+
+
+def available_bytes() -> int:
+    """Memory that this process may still take, on this machine and in its cgroups; what caches files counts as free."""
+    import psutil
+
+    left = [float(psutil.virtual_memory().available)]
+    for controller, limit, used in (("", "memory.max", "memory.current"), ("memory", *_MEMORY_V1)):
+        for folder in _cgroups(controller):
+            most, now = _number(folder / limit), _number(folder / used)
+            if most is not None and now is not None:
+                left.append(most - now + _file_cache(folder))
+    return max(0, int(min(left)))
+
+
+def _file_cache(folder: Path) -> float:
+    """Bytes of files that a cgroup holds in memory, which count as used and are dropped when memory is wanted."""
+    try:
+        lines = (folder / "memory.stat").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0.0
+    found = dict(line.split(" ", 1) for line in lines if " " in line)
+    return float(found.get("total_inactive_file") or found.get("inactive_file") or 0)
 
 
 def _cgroups(controller: str) -> list[Path]:

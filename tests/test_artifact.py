@@ -24,6 +24,7 @@ from hfcompress.artifact import (
     hash_file,
     hash_folder,
     model_bytes,
+    model_digest,
     read_manifest,
     write_manifest,
     writing,
@@ -236,6 +237,27 @@ def test_the_models_bytes_are_its_weights_and_graph(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x" * size)
     assert model_bytes(tmp_path) == 5 + 7 + 11
+
+
+def digests(**sha256: str) -> dict[str, FileEntry]:
+    return {name.replace("__", "."): FileEntry(sha256=digest, size=1) for name, digest in sha256.items()}
+
+
+def test_a_model_of_openvino_is_an_xml_and_the_bin_beside_it_whatever_they_are_called() -> None:
+    named = digests(openvino_model__xml="1", openvino_model__bin="2", config__json="3")
+    assert model_digest(named) == model_digest(digests(model__xml="1", model__bin="2", openvino_tokenizer__xml="4"))
+    assert model_digest(named) != model_digest(digests(model__xml="1", model__bin="5"))
+    assert model_digest(digests(model__xml="1", other__bin="2")) == model_digest(digests(model__xml="1"))
+
+
+def test_nothing_has_no_digest() -> None:
+    assert model_digest(digests(pytorch_model__bin="1", config__json="2")) is None
+
+
+def test_the_bytes_of_a_model_of_openvino_are_counted_by_the_same_rule(tmp_path: Path) -> None:
+    for name in ("any.xml", "any.bin", "other.bin", "openvino_tokenizer.xml", "openvino_tokenizer.bin"):
+        (tmp_path / name).write_bytes(b"x" * 5)
+    assert model_bytes(tmp_path) == 10
 
 
 def test_an_output_folder_that_may_be_replaced_passes(tmp_path: Path) -> None:

@@ -90,6 +90,19 @@ def test_the_memory_limit_of_a_container_counts(cgroups: Path) -> None:
     assert host._memory_bytes() == 123456789
 
 
+def test_memory_is_available_up_to_the_limit_of_a_container_whose_file_cache_is_not_used(cgroups: Path) -> None:
+    free = host.available_bytes()
+    assert free > 3_000_000
+    (cgroups / "a/memory.max").write_text("3000000\n")
+    (cgroups / "a/memory.current").write_text("2500000\n")
+    assert host.available_bytes() == 500_000
+    (cgroups / "a/memory.stat").write_text("anon 1\ninactive_file 1000000\n")
+    assert host.available_bytes() == 1_500_000
+    (cgroups / "a/b/memory.max").write_text("1000\n")
+    (cgroups / "a/b/memory.current").write_text("1001\n")
+    assert host.available_bytes() == 0
+
+
 @pytest.mark.parametrize("flag, expected", [("avx512_bf16", True), ("amx_bf16", True), ("bf16", True), ("avx2", False)])
 def test_bf16_is_fast_where_the_cpu_multiplies_in_it(
     flag: str, expected: bool, monkeypatch: pytest.MonkeyPatch

@@ -16,11 +16,19 @@ from typing import Self
 
 import numpy as np
 
+from hfcompress.artifact import model_bytes
 from hfcompress.benchmark.batches import write_batches
 from hfcompress.benchmark.process import Subject, WorkerProcess
 from hfcompress.errors import MeasurementError
-from hfcompress.host import usable_cores
+from hfcompress.host import available_bytes, usable_cores
 from hfcompress.runtimes.settings import Settings
+
+#: Bytes of a worker before its model, by the library that it imports, and of what each stream computes with besides a
+#: copy of the model. Measured with ONNX Runtime 1.32 (110 MB, 30 to 55 a stream), OpenVINO 2026.4 (160) and torch 2.13
+#: (490), batches of 32 rows of 64 tokens.
+_LIBRARY_BYTES, _TORCH_BYTES, _STREAM_BYTES = 130_000_000, 500_000_000, 50_000_000
+#: Of what is free; the rest is for what is larger than guessed.
+_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -71,12 +79,18 @@ class StreamSession:
     def start(self, settings: Sequence[Settings], warmup: str) -> dict[Settings, str]:
         """Load the artifact under each of these settings, and run one stream once.
 
+        Args:
+            settings: the first is loaded in any case, the others as far as memory is free.
+            warmup: the stream.
+
         Returns:
             Those that could not be loaded or run, with the reason.
         """
-        failed: dict[Settings, str] = {}
-        for begin in range(0, len(settings), usable_cores()):
-            some = [each for each in settings[begin : begin + usable_cores()] if each not in self._workers]
+        new = [each for each in settings if each not in self._workers]
+        failed = beyond_memory(new, self._subject.format, model_bytes(self._subject.path), available_bytes())
+        fitting = [each for each in new if each not in failed]
+        for begin in range(0, len(fitting), usable_cores()):
+            some = fitting[begin : begin + usable_cores()]
             started = {each: self._worker(each) for each in some}
             for worker in started.values():
                 worker.load(self._cores)
@@ -113,3 +127,28 @@ class StreamSession:
 
     def _new_folder(self) -> Path:
         return self._folder / str(next(self._numbers))
+
+
+def beyond_memory(settings: Sequence[Settings], format: str, size: int, free: int) -> dict[Settings, str]:
+    """Settings whose workers cannot live side by side with the others, with the reason. The first one always can.
+
+    Those that take least are kept, so that as many as possible are. Sizes are guesses: see `_STREAM_BYTES`.
+
+    Args:
+        settings: each of a worker of its own, which holds the model once for each stream.
+        format: of the model.
+        size: of the model, in bytes.
+        free: memory, in bytes.
+    """
+    base = _TORCH_BYTES if format == "torch" else _LIBRARY_BYTES
+    need = {each: base + each.streams * (size + _STREAM_BYTES) for each in settings}
+    left, beyond = _SHARE * free, {}
+    for each in [*settings[:1], *sorted(settings[1:], key=lambda each: need[each])]:
+        if need[each] > left and each != settings[0]:
+            beyond[each] = (
+                f"it takes about {need[each] / 1e9:.1f} GB ({each.streams} x {size / 1e6:.0f} MB of the model), and "
+                f"{max(0.0, left) / 1e9:.1f} of {free / 1e9:.1f} GB of free memory are left beside the others"
+            )
+        else:
+            left -= need[each]
+    return beyond

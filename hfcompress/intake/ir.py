@@ -1,7 +1,8 @@
 """OpenVINO's IR, judged before OpenVINO opens it: XML that is only a graph, whose constants lie within their file.
 
 The format (https://docs.openvino.ai/2026/documentation/openvino-ir-format.html): `<net>` with `<layer>`s, each of a
-type and an operator set; a `Const` layer names an offset and a size in bytes in the `.bin` beside the XML.
+type and an operator set, and `<edge>`s between them by their ids; a `Const` layer names an offset and a size in bytes
+in the `.bin` beside the XML.
 What is dangerous in it is XML's own (a document type can name other files, and entities that grow without end), and
 bounds beyond the file. An operator of an extension runs code only where someone has loaded that extension, which
 hfcompress never does: OpenVINO would refuse it, and so does this, by name.
@@ -21,6 +22,8 @@ from hfcompress.errors import UnsafeError
 LARGEST_XML = 256_000_000
 #: Layers within layers (bodies of loops); a graph of Transformers has none.
 _DEEPEST = 64
+#: Axes of a constant.
+_MOST_AXES = 64
 _OPERATOR_SET = re.compile(r"opset\d+")
 #: Element type -> bits.
 _BITS = {"boolean": 8, "u1": 1, "u2": 2, "u3": 3, "u4": 4, "u6": 6, "i4": 4, "nf4": 4, "f4e2m1": 4}
@@ -51,12 +54,14 @@ def check_ir(path: Path) -> None:
 
 
 class _Reader:
-    """Goes through the elements of one XML, in constant memory."""
+    """Goes through the elements of one XML, and keeps no more than the ids of its layers."""
 
     def __init__(self, path: Path, weights: int | None) -> None:
         self._path, self._weights = path, weights
         self._open: list[str] = []
         self._layer = ""
+        self._ids: set[str] = set()
+        self._named: set[str] = set()  # by edges
 
     def read(self) -> None:
         parser = expat.ParserCreate()
@@ -65,6 +70,8 @@ class _Reader:
         parser.EndElementHandler = lambda _: self._open.pop()
         with self._path.open("rb") as file:
             parser.ParseFile(file)
+        if unknown := sorted(self._named - self._ids):
+            raise self._fault(f"an edge names the layer {unknown[0][:80]!r}, which is not there")
 
     def _fault(self, what: str) -> UnsafeError:
         return UnsafeError(f"{self._path}: {what}; get the model again from where it was made")
@@ -78,6 +85,10 @@ class _Reader:
         self._open.append(name)
         if len(self._open) > 8 * _DEEPEST:
             raise self._fault("nests without end")
+        if self._open == ["net", "layers", "layer"]:  # bodies of loops count anew
+            self._ids.add(said.get("id", ""))
+        elif self._open == ["net", "edges", "edge"]:
+            self._check_edge(said)
         if name == "layer":
             self._layer = said.get("name", "")[:120]
             version, kind = said.get("version", ""), said.get("type", "")[:80]
@@ -85,6 +96,13 @@ class _Reader:
                 raise self._fault(f"the layer `{self._layer}` is a {kind} of {version[:80]!r}, an extension's operator")
         elif name == "data" and "offset" in said:
             self._check_constant(said)
+
+    def _check_edge(self, said: dict[str, str]) -> None:
+        ends = [said.get(end, "") for end in ("from-layer", "to-layer")]
+        self._named.update(ends)
+        if _number(said.get("to-port", "")) is None:
+            place = f"from the layer {ends[0][:80]!r} to {ends[1][:80]!r}"
+            raise self._fault(f"the edge {place} has no whole number as `to-port`")
 
     def _check_constant(self, said: dict[str, str]) -> None:
         offset, size = _number(said["offset"]), _number(said.get("size", ""))
@@ -95,12 +113,13 @@ class _Reader:
         if offset + size > self._weights:
             what = f"the constant `{self._layer}` ends at byte {offset + size} of weights that have {self._weights}"
             raise self._fault(what)
-        kind, shape = said.get("element_type", ""), said.get("shape", "")[:80]
-        if kind not in _BITS:  # strings have no fixed size
-            return
-        bits, sizes = _BITS[kind], [_number(part.strip()) for part in shape.split(",") if part.strip()]
+        kind, shape = said.get("element_type", ""), said.get("shape", "")
+        sizes = [_number(part.strip()) for part in shape.split(",") if part.strip()]
         known = [size for size in sizes if size is not None]
-        if len(known) < len(sizes) or -(-math.prod(known) * bits // 8) != size:
+        if len(known) < len(sizes) or len(sizes) > _MOST_AXES:
+            raise self._fault(f"the constant `{self._layer}` has the shape [{shape[:80]}], which is no list of sizes")
+        bits = _BITS.get(kind)  # None: strings have no fixed size
+        if bits is not None and -(-math.prod(known) * bits // 8) != size:
             raise self._fault(f"the constant `{self._layer}` has {size} bytes, and [{shape}] of {kind} takes others")
 
 

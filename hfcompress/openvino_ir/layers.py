@@ -97,8 +97,10 @@ def _is_range(reader: Layer, place: int) -> bool:
 
 def _is_integer_weight(layer: Layer) -> bool:
     """A constant of integers on its way to floating point: Convert, then Subtract where there is a zero point."""
-    if layer.type == "Subtract":
-        layer = layer.inputs[0]
-    if layer.type != "Convert":
-        return False
-    return layer.inputs[0].type == "Const" and layer.inputs[0].element_type in _INTEGERS
+    kinds = ("Subtract", "Convert") if layer.type == "Subtract" else ("Convert",)
+    for kind in kinds:
+        behind = layer.inputs.get(0)
+        if layer.type != kind or behind is None:
+            return False
+        layer = behind
+    return layer.type == "Const" and layer.element_type in _INTEGERS

@@ -16,12 +16,12 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 _TELEMETRY = "openvino_telemetry"
 _ABSENT = object()
-_importing = Lock()
+_importing = RLock()
 
 
 def import_openvino() -> Any:
@@ -67,9 +67,9 @@ def reason(error: RuntimeError) -> str:
 
 
 def _import(name: str) -> Any:
-    if name in sys.modules:
-        return sys.modules[name]
-    with _importing:
+    with _importing:  # a module is in `sys.modules` before its import has ended
+        if name in sys.modules:
+            return importlib.import_module(name)  # which waits for a thread of somebody else's
         before = sys.modules.get(_TELEMETRY, _ABSENT)
         sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # the import system's word for: not to be found
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,6 +45,10 @@ from hfcompress.tune.search import Findings, Found, Search, StreamRows
 
 #: Rows of a stream: of text, and of what has one size.
 _ROWS, _EQUAL_ROWS = 512, 128
+#: The folders of an absolute path, of a home or of Windows; no part of a web address or of `and/or`.
+_FOLDERS = re.compile(
+    r"""(?:file://|(?<![\w.:/\\~-]))(?:~[\w.-]*[/\\]|[A-Za-z]:[\\/]|\\\\|/)(?:[^\s/\\'"`:,;()]+[/\\])*(?=[^\s/\\])"""
+)
 
 
 @dataclass(frozen=True)
@@ -99,12 +104,22 @@ def tune_artifact(
 
 @dataclass(frozen=True)
 class TunedArtifact:
-    """A model folder, as far as a search has to know it; `made_for` is the runtime that its manifest names."""
+    """A model folder, as far as a search has to know it.
+
+    Attributes:
+        path, format: as an `Artifact` has them.
+        task: what it does.
+        made_for: the runtime that its manifest names.
+        digest: of all its files.
+        model_digest: of weights and graph alone.
+    """
 
     path: Path
     format: str
     task: Task
     made_for: str | None
+    digest: str
+    model_digest: str
 
 
 def read_artifact(folder: Path) -> TunedArtifact:
@@ -120,7 +135,11 @@ def read_artifact(folder: Path) -> TunedArtifact:
         raise InputError(f"{folder} has no head for a task that hfcompress knows")
     manifest = read_manifest(folder)
     made_for = None if manifest is None else Artifact(folder, manifest.format, manifest.details).runtime
-    return TunedArtifact(folder.resolve(), format_of(folder), get_task(task), made_for)
+    files = hash_folder(folder)
+    model = model_digest(files)
+    if model is None:
+        raise InputError(f"{folder} holds neither weights nor a graph; give an artifact's folder, as a whole")
+    return TunedArtifact(folder.resolve(), format_of(folder), get_task(task), made_for, digest_of(files), model)
 
 
 def stream_rows(
@@ -157,7 +176,7 @@ def _data_of(folder: Path, data: DataConfig | None, split: Split | None) -> tupl
 
 
 def _serving(artifact: TunedArtifact, found: Findings, cores: int, options: TuneOptions) -> Serving:
-    files, host = hash_folder(artifact.path), describe_host()
+    host = describe_host()
     rows, lengths = len(found.rows.lengths), found.rows.lengths
     goals: dict[Goal, Found] = {"latency": found.latency, "throughput": found.throughput}
     left_out = {_shape(each): reason for each, reason in found.left_out.items()}
@@ -165,8 +184,8 @@ def _serving(artifact: TunedArtifact, found: Findings, cores: int, options: Tune
         left_out |= {f"{goal}: {candidate}": reason for candidate, reason in each.samples.left_out.items()}
     return Serving(
         artifact=artifact.path.name,
-        digest=digest_of(files),
-        model_digest=model_digest(files),
+        digest=artifact.digest,
+        model_digest=artifact.model_digest,
         task=artifact.task.name,
         format=artifact.format,
         host=host_id(host),
@@ -178,11 +197,17 @@ def _serving(artifact: TunedArtifact, found: Findings, cores: int, options: Tune
         **{goal: _chosen(goal, each, rows, options.seed) for goal, each in goals.items()},
         tried=tuple(_all_tried(goals, rows)),
         left_out=tuple(
-            # The file is to name no folder of this machine.
-            LeftOut(what=what, reason=reason.replace(str(artifact.path), artifact.path.name))
-            for what, reason in left_out.items()
+            LeftOut(what=what, reason=_without_folders(reason, artifact.path)) for what, reason in left_out.items()
         ),
     )
+
+
+def _without_folders(reason: str, artifact: Path) -> str:
+    """A reason in which every absolute path is its last name: the file is to name no folder of this machine.
+
+    The artifact's own path is known, and may hold spaces.
+    """
+    return _FOLDERS.sub("", reason.replace(str(artifact), artifact.name))
 
 
 def _shape(settings: Settings) -> str:

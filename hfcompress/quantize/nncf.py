@@ -140,13 +140,13 @@ def _alpha(config: QuantizeConfig) -> float:
 
 
 def _rows(batches: Batches) -> Iterator[dict[str, np.ndarray]]:
-    """Each row alone, without its padding."""
+    """Each row alone, without its padding, on whichever side that is."""
     for batch in batches:
         mask = batch.get(MASK)
         shape = None if mask is None else mask.shape
         for row in range(len(next(iter(batch.values())))):
-            length = None if mask is None else int(mask[row].sum())
+            text = None if mask is None else np.flatnonzero(mask[row])
             yield {
-                name: values[[row], :length] if values.shape == shape else values[[row]]
+                name: values[[row]][:, text] if values.shape == shape else values[[row]]
                 for name, values in batch.items()
             }

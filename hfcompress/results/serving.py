@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, PositiveInt, ValidationError
 
@@ -22,13 +22,15 @@ Schema = Literal["hfcompress.serving/1"]
 FOLDER = "serving"
 
 Goal = Literal["latency", "throughput"]
+#: Cores, and rows of a batch: no host and no search has more.
+Count = Annotated[int, Field(ge=1, le=4096)]
 
 
 class ServedBatches(Record):
     """How rows become batches; the fields of `hfcompress.runtimes.batching.Batching`."""
 
-    rows: PositiveInt
-    tokens: PositiveInt | None
+    rows: Count
+    tokens: Annotated[int, Field(ge=1, le=1 << 24)] | None
     sort: bool
 
 
@@ -36,8 +38,8 @@ class ServedSettings(Record):
     """What runs the artifact; the fields of `hfcompress.runtimes.settings.Settings`."""
 
     runtime: str
-    threads: PositiveInt
-    streams: PositiveInt
+    threads: Count
+    streams: Count
     precision: Literal["fp32", "bf16", "fp16"] | None
 
 
@@ -66,8 +68,9 @@ class Chosen(Tried):
 
     Attributes:
         speedup: throughput over the default session's: of batches of 32 in the order of arrival for the goal
-            `throughput`, of single rows for `latency`. Median of the ratios, pass by pass.
-        speedup_low, speedup_high: its 95% interval.
+            `throughput`, of single rows for `latency`. Median of the ratios, pass by pass. A little high: the winner
+            is the fastest of the finalists in these very passes. `scripts/bench_tune.py` times it again.
+        speedup_low, speedup_high: its 95% interval, which does not know of that choice.
         default_p50_ms, default_p99_ms: of the calls of the default session.
         remarks: what a reader should know before trusting the figures.
     """

@@ -18,8 +18,9 @@ from hfcompress.recipe.tasks import TaskName
 from hfcompress.results.serving import FOLDER as SERVING_FOLDER
 from hfcompress.results.serving import Chosen, Goal
 from hfcompress.runtimes.base import Runtime
+from hfcompress.runtimes.installed import runtimes_here
 from hfcompress.runtimes.open import runtime_for
-from hfcompress.runtimes.serving import find_serving, serving_folders, settings_of
+from hfcompress.runtimes.serving import find_serving, serving_folders, settings_of, usable
 from hfcompress.runtimes.settings import Settings
 from hfcompress.tasks import get_task
 from hfcompress.tasks.base import Task
@@ -96,7 +97,8 @@ def load(
     """Load an artifact of a run, of a published repository, or any local model folder with a task's head.
 
     Where `hfcompress tune` wrote a serving file for this artifact and this host, its settings for latency are used,
-    unless `runtime` or `threads` is given; `LoadedModel.serving` says so.
+    unless `runtime` or `threads` is given; `LoadedModel.serving` says so. Settings that need more cores or
+    another runtime than there are, or compute in another precision, are left alone, and the log warns.
 
     Args:
         path: a folder: torch (safetensors), ONNX, OpenVINO, or a whole published repository. Or a Hub id.
@@ -108,7 +110,7 @@ def load(
 
     Raises:
         InputError: no model folder, no known task, not safe to load, the runtime is not what was asked for, or the
-            serving file of this host is damaged.
+            serving file that `hfcompress tune` wrote for it on this host is damaged.
     """
     settings = None if runtime is None and threads is None else Settings(runtime, threads)
     return load_for("latency", path, settings, artifact=artifact, revision=revision)
@@ -124,8 +126,7 @@ def load_for(
     code = get_task(task)
     if found.format == "torch":
         check_safe(found.folder)
-    serving = None if settings is not None else find_serving(found.serving, found.files)
-    chosen = None if serving is None else {"latency": serving.latency, "throughput": serving.throughput}[goal]
+    chosen = None if settings is not None else _chosen(goal, found)
     if chosen is not None:
         settings = settings_of(chosen.settings)
     settings = settings or Settings()
@@ -141,6 +142,15 @@ def load_for(
     )
 
 
+def _chosen(goal: Goal, found: _Located) -> Chosen | None:
+    """What the serving file of this host says, where it can be run here."""
+    serving = find_serving(found.serving, found.files, found.artifact)
+    if serving is None:
+        return None
+    chosen = {"latency": serving.latency, "throughput": serving.throughput}[goal]
+    return chosen if usable(chosen, runtimes_here(found.format, found.runtime)) else None
+
+
 @dataclass(frozen=True)
 class _Located:
     """A model on this machine.
@@ -153,6 +163,7 @@ class _Located:
         details: of its manifest.
         serving: folders where its serving files may lie.
         files: gives its files, by name.
+        artifact: its folder; None: in a published repository.
     """
 
     folder: Path
@@ -162,6 +173,7 @@ class _Located:
     details: Mapping[str, Any]
     serving: tuple[Path, ...]
     files: Callable[[], Mapping[str, FileEntry]]
+    artifact: Path | None = None
 
     @property
     def runtime(self) -> str | None:
@@ -196,6 +208,7 @@ def _locate(path: Path | str, artifact: str | None, revision: str | None) -> _Lo
         details={} if manifest is None else manifest.details,
         serving=serving_folders(folder),
         files=lambda: hash_folder(folder) if manifest is None else manifest.files,
+        artifact=folder,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,14 +9,9 @@ import numpy as np
 
 from hfcompress.errors import InputError
 from hfcompress.runtimes.batching import Batching
+from hfcompress.runtimes.installed import RUNTIMES, runtimes_here
 from hfcompress.runtimes.settings import Settings
 
-#: format -> the runtimes that take it, as `Settings.runtime`, the format's own first, and the module that each needs.
-RUNTIMES: dict[str, dict[str, str]] = {
-    "torch": {"torch": "torch"},
-    "onnx": {"onnxruntime:CPUExecutionProvider": "onnxruntime", "openvino:CPU": "openvino"},
-    "openvino": {"openvino:CPU": "openvino"},
-}
 #: One row a call, as it comes.
 SINGLE = Batching(rows=1, sort=False)
 #: What a session does that nobody has tuned: batches of 32 in the order of arrival.
@@ -55,11 +49,10 @@ def installed_runtimes(format: str, made_for: str | None = None) -> tuple[str, .
     """
     if format not in RUNTIMES:
         raise InputError(f"no runtime takes the format `{format}`; formats are {', '.join(RUNTIMES)}")
-    found = [name for name, module in RUNTIMES[format].items() if importlib.util.find_spec(module) is not None]
-    if not found:
+    if not runtimes_here(format):
         needed = " or ".join(dict.fromkeys(RUNTIMES[format].values()))
         raise InputError(f"nothing that runs {format} is installed; install {needed}")
-    return tuple(dict.fromkeys(found if made_for is None else [made_for, *found]))
+    return runtimes_here(format, made_for)
 
 
 def settings_for(runtimes: tuple[str, ...], cores: int) -> list[Settings]:

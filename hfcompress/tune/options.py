@@ -23,7 +23,7 @@ class TuneOptions(Schema):
         seed: of what draws.
     """
 
-    threads: PositiveInt | None = None
+    threads: Annotated[int, Field(ge=1, le=4096)] | None = None
     rows: PositiveInt | None = None
     budget_s: Annotated[float, Field(gt=0)] = 120.0
     exhaustive: bool = False

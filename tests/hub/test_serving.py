@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from hfcompress import load
-from hfcompress.artifact import hash_folder
+from hfcompress.artifact import Manifest, hash_folder
 from hfcompress.errors import InputError
+from hfcompress.hub.places import place
 from hfcompress.hub.publication import Publication, PublishedArtifact, RepositoryManifest
+from hfcompress.hub.published import PublishedModel
 from hfcompress.hub.scan import scan
 from hfcompress.pipeline.publish import publication_of
 from hfcompress.recipe.publish import PublishConfig
 from hfcompress.results.serving import LeftOut, read_serving, write_serving
-from hfcompress.runtimes.serving import serving_path
+from hfcompress.runtimes.serving import find_serving, serving_path
 from tests.hub.finished_run import write_run
 from tests.tune.serving import serving_of
 
@@ -70,3 +72,33 @@ def test_load_uses_the_file_of_a_repository_though_it_has_other_names(classifier
     assert load(root).serving is None
     write_serving(said, root / "serving" / f"other-name-{said.host}.json")
     assert load(root).serving == said.latency
+
+
+@pytest.mark.parametrize("name", ["int8", "second"])
+def test_the_file_of_an_openvino_artifact_is_found_under_the_names_of_a_repository(name: str, tmp_path: Path) -> None:
+    manifests = [ir_artifact(tmp_path / each, each) for each in ("int8", "second")]
+    placed = {each.name: each for each in place(manifests, frozenset({"int8", "second"}))}[name]
+    assert placed.model != "openvino_model.xml"
+    said = serving_of(tmp_path / name, "openvino:CPU", format="openvino")
+    other = serving_of(tmp_path / ({"int8", "second"} - {name}).pop(), "openvino:CPU", format="openvino")
+    root = tmp_path / "repository"
+    for source, target in placed.files.items():
+        (root / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(tmp_path / name / source, root / target)
+    for number, each in enumerate((other, said)):
+        write_serving(each, root / "serving" / f"{number}-{each.host}.json")
+    published = PublishedArtifact(
+        **placed.manifest.model_dump(exclude={"schema_", "name", "files"}), files=tuple(placed.files.values())
+    )
+    assert find_serving((root / "serving",), PublishedModel(root, published).files) == said
+
+
+def ir_artifact(folder: Path, name: str) -> Manifest:
+    """INT8 in OpenVINO's format, with small files in place of a model."""
+    folder.mkdir()
+    for file in ("config.json", "openvino_model.xml", "openvino_model.bin"):
+        (folder / file).write_text(f"{file} of {name}" if "model" in file else "{}")
+    return Manifest(
+        name=name, files=hash_folder(folder), stage="quantize", format="openvino", task="text-classification", key="k",
+        recipe={}, parents={}, versions={}, seed=0, host={},
+    )  # fmt: skip

@@ -40,13 +40,32 @@ def test_an_operator_of_an_extension_is_refused_by_name(version: str, tmp_path: 
         (graphs.constant(0, "weight", "4,4", 2**63, 64), r"`weight` ends at byte 9223372036854775872 of weights"),
         (graphs.constant(0, "weight", "4,4", 0, 32), r"`weight` has 32 bytes, and \[4,4\] of f32 takes others"),
         (graphs.constant(0, "weight", "99999999,99999999", 0, 64), "has 64 bytes, and .* takes others"),
-        (graphs.constant(0, "weight", "4,-4", 0, 64), "has 64 bytes, and .* takes others"),
+        (graphs.constant(0, "weight", "4,-4", 0, 64), r"the shape \[4,-4\], which is no list of sizes"),
+        (graphs.constant(0, "weight", "a", 0, 64), r"`weight` has the shape \[a\], which is no list of sizes"),
+        (graphs.constant(0, "words", "a", 0, 64, "string"), r"`words` has the shape \[a\], which is no list of sizes"),
+        (graphs.constant(0, "weight", ",".join(["1"] * 99), 0, 4), "which is no list of sizes"),
         (graphs.constant(0, "weight", "4,4", -4, 64), "no whole numbers as offset and size"),
     ],
 )
 def test_constants_beyond_their_file_are_refused(layer: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(UnsafeError, match=message):
         check_ir(graphs.write(tmp_path, [layer]))
+
+
+@pytest.mark.parametrize(
+    "edge, message",
+    [
+        (graphs.edge(0, 7, 0), "an edge names the layer '7', which is not there"),
+        (graphs.edge(7, 1, 0), "an edge names the layer '7', which is not there"),
+        ('<edge from-layer="0" to-port="0"/>', "an edge names the layer '', which is not there"),
+        (graphs.edge(0, 1, -1), "the edge from the layer '0' to '1' has no whole number as `to-port`"),
+        ('<edge from-layer="0" to-layer="1"/>', "the edge from the layer '0' to '1' has no whole number"),
+    ],
+)
+def test_edges_from_or_to_nowhere_are_refused(edge: str, message: str, tmp_path: Path) -> None:
+    made = graphs.write(tmp_path, [WEIGHT, graphs.layer(1, "y", "Result")], [graphs.edge(0, 1, 0), edge])
+    with pytest.raises(UnsafeError, match=rf"openvino_model\.xml: {message}"):
+        check_ir(made)
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:

@@ -41,6 +41,14 @@ def test_scales_zero_points_ranges_and_axes_are_no_parameters(tmp_path: Path) ->
     assert is_quantized(path)
 
 
+@pytest.mark.parametrize("kinds", [["Convert"], ["Subtract"], ["Convert", "Subtract"]])
+def test_a_layer_that_reads_nothing_is_no_weight_of_a_scale(kinds: list[str], tmp_path: Path) -> None:
+    layers = [graphs.layer(number, kind, kind) for number, kind in enumerate(kinds)]
+    layers += [graphs.layer(8, "product", "Multiply"), graphs.constant(9, "weight", "2", 0, 8)]
+    pairs = [*((number, number + 1, 0) for number in range(len(kinds) - 1)), (len(kinds) - 1, 8, 0), (9, 8, 1)]
+    assert parameter_count(ir_file(graphs.write(tmp_path, layers, [graphs.edge(*pair) for pair in pairs]))) == 2
+
+
 def test_a_layer_knows_what_it_reads(tmp_path: Path) -> None:
     found = {layer.name: layer for layer in read_layers(quantized(tmp_path))}
     assert found["/classifier/MatMul"].inputs[1].name == "weight/multiply"

@@ -14,9 +14,10 @@ from hfcompress import load, tune_artifact
 from hfcompress.artifact import digest_of, hash_folder
 from hfcompress.cli import failure, main
 from hfcompress.errors import InputError
+from hfcompress.pipeline.tune import _without_folders
 from hfcompress.recipe.data import DataConfig
 from hfcompress.results.serving import read_serving
-from hfcompress.tune import candidates
+from hfcompress.runtimes import installed
 from hfcompress.tune.options import TuneOptions
 from tests import int8_graphs
 
@@ -44,7 +45,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 @pytest.mark.export
 def test_the_file_says_what_was_tried_and_load_uses_it(run: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     only = {"onnx": {"onnxruntime:CPUExecutionProvider": "onnxruntime"}}
-    monkeypatch.setattr(candidates, "RUNTIMES", only)
+    monkeypatch.setattr(installed, "RUNTIMES", only)
     artifact = run / "artifacts" / "onnx"
     assert call(monkeypatch, artifact, "--threads", 2, "--rows", 12, "--format", "json") == 0
     said = json.loads(capfd.readouterr().out.splitlines()[-1])
@@ -67,7 +68,7 @@ def test_a_table_shows_the_winners_and_a_runtime_that_cannot_run_it(
     run: Path, reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     both = {"onnx": {"onnxruntime:CPUExecutionProvider": "onnxruntime", "onnxruntime:NoSuchProvider": "onnxruntime"}}
-    monkeypatch.setattr(candidates, "RUNTIMES", both)
+    monkeypatch.setattr(installed, "RUNTIMES", both)
     arguments = ("--data", reviews, "--rows", 16, "--threads", 1, "--budget", 8, "--out", tmp_path / "out.json")
     assert call(monkeypatch, run / "artifacts" / "onnx", *arguments) == 0
     said = capfd.readouterr()
@@ -115,3 +116,18 @@ def test_a_torch_artifact_is_tuned_in_torch(classifier: Path, reviews: Path, tmp
     options = TuneOptions(threads=2, budget_s=60)
     found = tune_artifact(classifier, data=DataConfig(path=str(reviews)), options=options, out=tmp_path / "out.json")
     assert {each.settings.runtime for each in found.serving.tried} == {"torch"}
+
+
+@pytest.mark.parametrize(
+    "reason, told",
+    [
+        ("/home/me/my runs/x/artifacts/int8/model.onnx cannot be run", "int8/model.onnx cannot be run"),
+        ("'/usr/lib/libcuda.so': no such file (/tmp/job-1/x.log)", "'libcuda.so': no such file (x.log)"),
+        ("file:///home/me/a.py:12, in ~/code/b.py", "a.py:12, in b.py"),
+        (r'File "C:\Users\me\c.py", line 3', 'File "c.py", line 3'),
+        ("what=/data/x/", "what=x/"),
+        ("see https://example.org/a/b and/or model/config.json, 1 / 2", None),
+    ],
+)
+def test_a_reason_names_no_folder_of_this_machine(reason: str, told: str | None) -> None:
+    assert _without_folders(reason, Path("/home/me/my runs/x/artifacts/int8")) == (told or reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from hfcompress.artifact import digest_of, hash_folder, model_digest
 from hfcompress.errors import InputError
 from hfcompress.host import describe_host, host_id
 from hfcompress.results.serving import Serving, read_serving, write_serving
-from hfcompress.runtimes.serving import serving_path
-from tests.tune.serving import serving_of
+from hfcompress.runtimes.serving import find_serving, serving_folders, serving_path
+from tests.tune.serving import chosen, serving_of
 
 
 @pytest.fixture
@@ -113,3 +114,70 @@ def test_the_digest_of_a_model_is_that_of_its_weights_whatever_they_are_called(a
     changed = hash_folder(artifact)
     assert digest_of(changed) != digest_of(files)
     assert model_digest(changed) == model_digest(files)
+
+
+def test_settings_for_one_folder_without_a_manifest_are_not_used_for_another(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for file in ("model.xml", "model.bin"):
+            (tmp_path / name / file).write_text(f"{file} of {name}")
+    said = serving_of(tmp_path / "a", "openvino:CPU")
+    write_serving(said, serving_path(tmp_path / "a", said.host))
+    assert find_serving(serving_folders(tmp_path / "a"), lambda: hash_folder(tmp_path / "a")) == said
+    assert find_serving(serving_folders(tmp_path / "b"), lambda: hash_folder(tmp_path / "b")) is None
+
+
+@pytest.mark.parametrize(
+    "changes, fault",
+    [
+        ({"threads": 4096}, r"4096 threads x 1 streams are more than the \d+ cores"),
+        ({"streams": 4096}, r"2 threads x 4096 streams are more than the \d+ cores"),
+        ({"runtime": "onnxruntime:NoSuchProvider"}, "the runtime `onnxruntime:NoSuchProvider` is none of torch"),
+        ({"runtime": "openvino:CPU"}, "the runtime `openvino:CPU` is none of torch"),
+        ({"precision": "bf16"}, "bf16 may answer otherwise"),
+    ],
+)
+def test_settings_that_this_host_cannot_run_or_that_change_answers_are_left_alone_with_a_warning(
+    artifact: Path, serving: Serving, changes: dict[str, Any], fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = chosen("latency", serving.latency.settings.model_copy(update=changes))
+    write_serving(serving.model_copy(update={"latency": wrong}), serving_path(artifact, serving.host))
+    with caplog.at_level(logging.WARNING, "hfcompress"):
+        model = load(artifact)
+    assert (model.serving, model.runtime.name) == (None, "torch")
+    assert re.search(f"settings for latency are not used: {fault}", caplog.text)
+
+
+@pytest.mark.parametrize("name", ["threads", "streams"])
+@pytest.mark.parametrize("value", [0, 4097])
+def test_counts_that_no_host_has_are_a_damaged_file(serving: Serving, name: str, value: int, tmp_path: Path) -> None:
+    content = json.loads(serving.model_dump_json(by_alias=True))
+    content["throughput"]["settings"][name] = value
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf"throughput\.settings\.{name}"):
+        read_serving(tmp_path / "x.json")
+
+
+def test_a_damaged_file_of_another_artifact_is_left_alone_with_a_warning(
+    artifact: Path, serving: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = serving_path(artifact, serving.host)
+    damaged = own.with_name(f"a-{serving.host}.json")
+    damaged.write_text("{")
+    with caplog.at_level(logging.WARNING, "hfcompress"):
+        assert load(artifact).serving == serving.latency, "its own is read first"
+        assert not caplog.text
+        own.rename(own.with_name(f"other-{serving.host}.json"))
+        assert load(artifact).serving == serving.latency
+    assert f"{damaged} is not a serving file" in caplog.text
+
+
+def test_a_damaged_file_that_came_with_a_model_does_not_stop_its_loading(
+    artifact: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = artifact / "serving" / f"student-{host_id(describe_host())}.json"
+    path.parent.mkdir()
+    path.write_text("{")
+    with caplog.at_level(logging.WARNING, "hfcompress"):
+        assert load(artifact).serving is None
+    assert f"{path} is not a serving file" in caplog.text

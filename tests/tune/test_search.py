@@ -43,7 +43,7 @@ class Model:
 
     def start(self, settings: Sequence[Settings], warmup: str) -> dict[Settings, str]:
         self.now += 1.0
-        self.running = set(settings) - {BROKEN}
+        self.first, self.running = settings[0], set(settings) - {BROKEN}
         return {BROKEN: "no such device"} if BROKEN in settings else {}
 
     def seconds(self, settings: Settings, stream: str) -> list[float]:
@@ -91,6 +91,15 @@ def test_it_finds_what_trying_everything_finds(rows: StreamRows, monkeypatch: py
     assert raced.throughput.best.settings == Settings("torch", 1, 4)
     assert raced.throughput.default == Candidate(Settings("torch", 4, 1), UNTUNED)
     assert raced.left_out == {BROKEN: "no such device"}
+
+
+def test_the_default_session_is_loaded_first_so_that_memory_is_not_spent_before_it(
+    rows: StreamRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Model(monkeypatch)
+    search(model, rows)
+    assert model.first == Settings("torch", 4, 1)
+    assert settings_for(("torch",), 4)[0] != model.first
 
 
 def test_winner_and_default_are_compared_in_passes_of_their_own(
