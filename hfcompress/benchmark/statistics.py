@@ -5,7 +5,7 @@ Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; scipy d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -50,6 +50,23 @@ def metric_interval(metric: Statistic, rows: int, seed: int) -> Estimate:
         seed: equal seed, equal interval.
     """
     return Estimate(_once(metric, rows), *_bootstrap_rows(metric, rows, seed))
+
+
+def mean_interval(counts: Mapping[float, int], seed: int) -> Estimate:
+    """The mean over rows of few different values, and its interval over resamples of the rows.
+
+    How often a resample of the rows has each value is a draw of a multinomial distribution, so nothing here is as long
+    as the rows are many (Efron & Tibshirani, chapter 5).
+
+    Args:
+        counts: value -> how many rows have it; some row has one.
+        seed: equal seed, equal interval.
+    """
+    values, rows = np.array(list(counts), dtype=np.float64), np.array(list(counts.values()), dtype=np.int64)
+    whole = int(rows.sum())
+    means = np.random.default_rng(seed).multinomial(whole, rows / whole, size=_RESAMPLES) @ values / whole
+    low, high = np.percentile(means, (50 * (1 - _CONFIDENCE), 50 * (1 + _CONFIDENCE)))
+    return Estimate(float(rows @ values) / whole, float(low), float(high))
 
 
 def metric_difference(a: Statistic, b: Statistic, rows: int, seed: int) -> Estimate:

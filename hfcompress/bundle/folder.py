@@ -14,10 +14,11 @@ from hfcompress.artifact import hash_folder, writing
 from hfcompress.bundle import measure
 from hfcompress.bundle.description import Bundle
 from hfcompress.bundle.readme import readme_of
-from hfcompress.errors import InputError, UnsafeError
+from hfcompress.errors import InputError, ModelError, UnsafeError
 from hfcompress.intake.graph import external_tensors
 from hfcompress.intake.json_text import read_mapping
 from hfcompress.onnx_graph.file import model_file
+from hfcompress.openvino_ir.file import MODEL, ir_file
 
 BUNDLE, SUMS, MEASURE, BUILD = "bundle.json", "SHA256SUMS", "measure.py", "build.sh"
 #: Batches by name, each of named arrays.
@@ -63,9 +64,12 @@ def copy_model(artifact: Path, format: str, folder: Path) -> str:
         ModelError, UnsafeError: there is no model, or it leads out of its folder.
     """
     if format == "openvino":
-        for name in ("openvino_model.xml", "openvino_model.bin"):
-            shutil.copyfile(artifact / name, folder / name)
-        return "openvino_model.xml"
+        graph = ir_file(artifact)
+        if not (constants := graph.with_suffix(".bin")).is_file():
+            raise ModelError(f"{constants} is missing: it holds the weights of {graph.name}; export the model again")
+        shutil.copyfile(graph, folder / MODEL)
+        shutil.copyfile(constants, (folder / MODEL).with_suffix(".bin"))
+        return MODEL
     graph = model_file(artifact)
     shutil.copyfile(graph, folder / "model.onnx")
     for name in {dict(tensor.entries)["location"] for tensor in external_tensors(graph)}:

@@ -27,13 +27,31 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 SCHEMA = "hfcompress.measurement/1"
-CPU = "CPUExecutionProvider"
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+#: What ONNX Runtime computes on the CPU on purpose beside CUDA: sizes, which are a few integers.
+OF_SIZES = {
+    "Shape",
+    "Size",
+    "Gather",
+    "Unsqueeze",
+    "Squeeze",
+    "Concat",
+    "Slice",
+    "Cast",
+    "Range",
+    "Reshape",
+    "Identity",
+}
+OF_SIZES |= {"Add", "Sub", "Mul", "Div", "Equal", "Where", "ConstantOfShape", "Min", "Max", "Constant"}
+#: What floating point is computed in -> OpenVINO's hint, and what a device has to be able to.
+OPENVINO_PRECISIONS = {"fp32": ("f32", "FP32"), "bf16": ("bf16", "BF16"), "fp16": ("f16", "FP16")}
 #: Numbers agree when they differ by at most this share of the range of the reference.
 TOLERANCE = 0.01
 #: Calls of one size before another size has its turn, so that a noisy minute touches all sizes.
@@ -138,6 +156,18 @@ def load_library(name: str, how: str) -> Any:
         raise RefusedError(f"the Python package {name} cannot be imported ({error}); {how}") from error
 
 
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Say in one line what a runtime fails with: its own exceptions have no class in common."""
+    try:
+        yield
+    except RefusedError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:600] or type(error).__name__
+        raise RefusedError(f"{what}: {said}") from error
+
+
 def as_asked(batch: Batch, dtypes: dict[str, Any]) -> Batch:
     """The inputs that a model takes, in its own types."""
     if missing := [name for name in dtypes if name not in batch]:
@@ -159,8 +189,10 @@ class OnnxRuntime:
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        tells = hasattr(runtime.InferenceSession, "get_provider_graph_assignment_info")
         if provider != CPU:  # what it cannot do would go to the CPU without a word
-            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+            known = "record_ep_graph_assignment_info" if tells else "disable_cpu_ep_fallback"
+            options.add_session_config_entry(f"session.{known}", "1")
         self._session = runtime.InferenceSession(
             str(folder / bundle["model"]),
             sess_options=options,
@@ -170,6 +202,8 @@ class OnnxRuntime:
         self._session.disable_fallback()
         if (used := self._session.get_providers()[0]) != provider:
             raise RefusedError(f"ONNX Runtime uses {used} and not {provider}: its libraries could not be loaded")
+        if provider != CPU and tells:
+            check_placement(self._session.get_provider_graph_assignment_info(), provider)
         self._dtypes = {node.name: ONNX_TYPES.get(node.type) for node in self._session.get_inputs()}
         self._outputs = bundle["outputs"]
         self.name, self.threads = f"onnxruntime:{provider}", threads
@@ -181,21 +215,44 @@ class OnnxRuntime:
         return dict(zip(self._outputs, self._session.run(self._outputs, as_asked(batch, self._dtypes)), strict=True))
 
 
+def check_placement(parts: Any, provider: str) -> None:
+    """Refuse a graph of which another provider computes more than sizes."""
+    nodes = [(part.ep_name, node) for part in parts if part.ep_name != provider for node in part.get_nodes()]
+    if left := [(name, node) for name, node in nodes if provider != CUDA or node.op_type not in OF_SIZES]:
+        named = ", ".join(f"{node.name or '(unnamed)'} ({node.op_type})" for _, node in left[:3])
+        raise RefusedError(
+            f"{provider} leaves {len(left)} operators to {', '.join(sorted({name for name, _ in left}))}, as {named}; "
+            f"measure with --provider {CPU}, or change the model"
+        )
+
+
 class OpenVino:
-    """The model on OpenVINO's CPU device, one stream: a call uses all threads."""
+    """The model on one device of OpenVINO and in one precision, one stream: a call uses all threads."""
 
     def __init__(self, folder: Path, bundle: dict[str, Any], threads: int, provider: str) -> None:
         # Its import sends an event to Google Analytics, and does without the package that would.
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         runtime = load_library("openvino", "run: pip install openvino")
-        device = "CPU" if provider == CPU else provider
-        config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(threads), "NUM_STREAMS": "1"}
+        device, core = "CPU" if provider == CPU else provider, runtime.Core()
+        if device not in core.available_devices:  # nor AUTO and its like, which choose by themselves
+            raise RefusedError(f"OpenVINO has no device {device} here; it has {', '.join(core.available_devices)}")
         # By itself it takes bf16 where the CPU has it, and answers a little otherwise.
-        types = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
-        config["INFERENCE_PRECISION_HINT"] = types[bundle["precision"] or "fp32"]
+        precision = bundle["precision"] or "fp32"
+        hint, capability = OPENVINO_PRECISIONS[precision]
+        able = capability in core.get_property(device, "OPTIMIZATION_CAPABILITIES")
+        if not able or (device == "CPU" and precision == "bf16" and not has_bf16()):
+            raise RefusedError(
+                f"OpenVINO's {device} does not compute in {precision} here; bundle it with another --precision"
+            )
+        config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(threads), "NUM_STREAMS": "1"}
+        config["INFERENCE_PRECISION_HINT"] = hint
         if device != "CPU":
             config = {name: value for name, value in config.items() if name != "INFERENCE_NUM_THREADS"}
-        compiled = runtime.Core().compile_model(str(folder / bundle["model"]), device, config)
+        compiled = core.compile_model(str(folder / bundle["model"]), device, config)
+        if (used := list(compiled.get_property("EXECUTION_DEVICES"))) not in ([device], [f"{device}.0"]):
+            raise RefusedError(f"OpenVINO uses {', '.join(used)} and not {device}")
+        if (taken := compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()) != hint:
+            raise RefusedError(f"OpenVINO's {device} computes in {taken} and not in {precision} here")
         self._request = compiled.create_infer_request()
         self._dtypes = {port.get_any_name(): port.get_element_type().to_dtype() for port in compiled.inputs}
         self._outputs = bundle["outputs"]
@@ -463,6 +520,13 @@ def describe_host(gpus: list[str]) -> dict[str, Any]:
     return {**host, **({"board": board} if board else {}), **({"power_mode": mode[0]} if mode else {})}
 
 
+def has_bf16() -> bool:
+    """Whether the CPU multiplies bf16; OpenVINO also takes it where it has to imitate it."""
+    cpuinfo = fields_of("/proc/cpuinfo")
+    has = (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()
+    return any(flag in has for flag in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
 def usable_cores() -> int:
     """Cores that this process may use: its affinity, cut to the quota of its container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -516,14 +580,16 @@ def measure(folder: Path, threads: int, provider: str) -> dict[str, Any]:
     """Everything that measurement.json says."""
     verify(folder)
     bundle = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-    predict = RUNTIMES[bundle["runtime"]](folder, bundle, threads, provider)
+    with refusing(f"{bundle['runtime']} cannot open {bundle['model']}"):
+        predict = RUNTIMES[bundle["runtime"]](folder, bundle, threads, provider)
     sample, grid, reference = (Packed(folder / f"{name}.npz") for name in ("sample", "grid", "reference"))
     benchmark = bundle["benchmark"]
-    time_stream(predict, sample)  # warms up; and its memory is that of serving, which the grid's sizes may exceed
-    memory = peak_memory_mb()
-    calls = time_grid(predict, grid, benchmark)
-    passes = [time_stream(predict, sample) for _ in range(benchmark["passes"])]
-    tally = judge(predict, bundle, sample, reference)
+    with refusing(f"{bundle['runtime']} cannot run {bundle['model']}"):
+        time_stream(predict, sample)  # warms up; and its memory is that of serving, which the grid's sizes may exceed
+        memory = peak_memory_mb()
+        calls = time_grid(predict, grid, benchmark)
+        passes = [time_stream(predict, sample) for _ in range(benchmark["passes"])]
+        tally = judge(predict, bundle, sample, reference)
     return {
         "schema": SCHEMA,
         "artifact": bundle["artifact"],

@@ -5,39 +5,54 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from hfcompress.errors import InputError, UnsafeError
 from hfcompress.intake.json_text import read_mapping
 from hfcompress.results import Record
 
 SCHEMA = "hfcompress.measurement/1"
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(gt=0)]
+#: The most rows that a sample may hold, and the largest of other counts: what is larger was not measured.
+MOST_ROWS = 10_000_000
+Seconds = Annotated[float, Field(ge=1e-9, le=1e6)]
+Megabytes = Annotated[float, Field(gt=0, le=1e9)]
+Count = Annotated[int, Field(ge=0, le=MOST_ROWS)]
+Positive = Annotated[int, Field(gt=0, le=MOST_ROWS)]
+#: Rows, words or single numbers, of which a row has many.
+Decisions = Annotated[int, Field(ge=0, le=10**12)]
 Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("text should have printable characters alone")
+    return text
+
+
+#: What is shown in a terminal: no control codes, on one line.
+Text = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
 
 
 class MeasuredArtifact(Record):
     """What was measured: see `BundledArtifact`."""
 
-    name: str
-    digest: str
+    name: Text
+    digest: Text
 
 
 class MeasuredHost(Record):
     """Models of CPU, GPUs and board, cores, memory and system, as `measure.py` describes them; nothing else is kept."""
 
-    cpu: str
-    architecture: str = ""
-    flags: dict[str, bool] = Field(default_factory=dict)
+    cpu: Text
+    architecture: Text = ""
+    flags: dict[Text, bool] = Field(default_factory=dict, max_length=100)
     cores: Positive = 1
     memory_gb: Count = 0
-    os: str = ""
-    python: str = ""
-    gpus: tuple[str, ...] = ()
-    board: str | None = None
-    power_mode: str | None = None
+    os: Text = ""
+    python: Text = ""
+    gpus: tuple[Text, ...] = Field(default=(), max_length=100)
+    board: Text | None = None
+    power_mode: Text | None = None
 
     def described(self) -> dict[str, Any]:
         """As an entry of `hosts`, without versions of libraries."""
@@ -47,9 +62,9 @@ class MeasuredHost(Record):
 class MeasuredRuntime(Record):
     """What ran it: a name as `Runtime.name` has it, cores of one call, and versions of libraries."""
 
-    name: str
+    name: Text
     threads: Positive
-    versions: dict[str, str] = Field(default_factory=dict)
+    versions: dict[Text, Text] = Field(default_factory=dict, max_length=100)
 
 
 class MeasuredLatency(Record):
@@ -86,11 +101,11 @@ class MeasuredAccuracy(Record):
 class MeasuredAgreement(Record):
     """Decisions that equal the reference's, and how far outputs are from it, in their own unit."""
 
-    decisions: Positive
-    equal: Count
+    decisions: Annotated[Decisions, Field(gt=0)]
+    equal: Decisions
     max_difference: Number
     rms_difference: Number
-    reference: str
+    reference: Text
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -119,16 +134,22 @@ class MeasurementFile(Record):
 
     schema_: Literal["hfcompress.measurement/1"] = Field(alias="schema")
     artifact: MeasuredArtifact
-    target: str
-    precision: str | None
+    target: Text
+    precision: Text | None
     host: MeasuredHost
     runtime: MeasuredRuntime
     latency: tuple[MeasuredLatency, ...]
     throughput: MeasuredThroughput
-    peak_memory_mb: Seconds
-    split: str
+    peak_memory_mb: Megabytes
+    split: Text
     accuracy: MeasuredAccuracy | None
     agreement: MeasuredAgreement
+
+    @model_validator(mode="after")
+    def _is_of_one_sample(self) -> Self:
+        if self.accuracy is not None and self.accuracy.rows != self.throughput.rows:
+            raise ValueError(f"accuracy is of {self.accuracy.rows} rows and throughput of {self.throughput.rows}")
+        return self
 
 
 def read_measurement(path: Path) -> MeasurementFile:
@@ -145,7 +166,15 @@ def read_measurement(path: Path) -> MeasurementFile:
         raise InputError(f"{error}; copy it from the machine that measured again") from None
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
+        where = _shown(".".join(map(str, first["loc"]))) or "the file"
+        value = first["input"]
+        said = "" if isinstance(value, (dict, list)) else f", got {_shown(repr(value))}"
         raise InputError(
-            f"{path} is no measurement of schema {SCHEMA}: {where}: {first['msg']}; copy it again, or measure again"
+            f"{path} is no measurement of schema {SCHEMA}: {where}: {first['msg']}{said}; copy it again, or measure "
+            "again"
         ) from None
+
+
+def _shown(text: str) -> str:
+    """What a stranger's file holds, as a terminal may have it: its keys and values are not checked yet."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:100])

@@ -2,25 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-
 from hfcompress.errors import InputError
-from hfcompress.onnx_graph.profiles import Profile, Profiles
+from hfcompress.onnx_graph.profiles import Profile, Profiles, covering
 from hfcompress.tasks.lengths import Lengths
-
-
-def widened(profiles: Profiles, shapes: Iterable[Mapping[str, tuple[int, ...]]]) -> dict[str, Profile]:
-    """Profiles that further shapes fit into; the optimum stays."""
-    found = dict(profiles)
-    for shape in shapes:
-        for name, profile in found.items():
-            found[name] = replace(
-                profile,
-                minimum=tuple(map(min, profile.minimum, shape[name])),
-                maximum=tuple(map(max, profile.maximum, shape[name])),
-            )
-    return found
 
 
 def check_profiles(given: Profiles, needed: Profiles, lengths: Lengths) -> None:
@@ -69,7 +53,7 @@ def _exceeded(name: str, profile: Profile, needs: Profile, axis: int, lengths: L
 
 
 def _joined(given: Profile, needed: Profile) -> Profile:
-    return widened({"": given}, [{"": needed.minimum}, {"": needed.maximum}])[""]
+    return covering({"": given}, [{"": needed.minimum}, {"": needed.maximum}])[""]
 
 
 def _options(profiles: Profiles) -> str:

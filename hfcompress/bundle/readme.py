@@ -35,7 +35,12 @@ _PLAIN = """\
 """
 _PROVIDER = """\
 `python3 measure.py --provider CUDAExecutionProvider` measures another execution provider of ONNX Runtime, where the
-installed build has it; one that would leave operators to the CPU is refused.
+installed build has it; one that would leave operators to the CPU is refused, but for those that compute sizes beside
+CUDA. An older ONNX Runtime cannot tell who computes what, and refuses these too.
+"""
+_DEVICE = """\
+`python3 measure.py --provider GPU` measures another device of OpenVINO, where it has it; one that chooses by itself
+(AUTO, HETERO, MULTI) and a precision that the device does not compute in are refused.
 """
 _UNTRIED = (
     "`build.sh` and the TensorRT part of `measure.py` follow NVIDIA's documentation and have never run on a GPU; what "
@@ -63,7 +68,7 @@ def readme_of(bundle: Bundle) -> str:
 
 
 def _notes(target: Target) -> list[str]:
-    notes: dict[Target, str] = {"jetson": _JETSON, "trtexec": _TRTEXEC, "onnxruntime": _PROVIDER, "openvino": ""}
+    notes: dict[Target, str] = {"jetson": _JETSON, "trtexec": _TRTEXEC, "onnxruntime": _PROVIDER, "openvino": _DEVICE}
     return [notes[target]]
 
 

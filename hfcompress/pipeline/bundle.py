@@ -22,7 +22,7 @@ from hfcompress.bundle.description import (
     bundled_profiles,
 )
 from hfcompress.bundle.folder import check_out, copy_model, write_batches, write_documents, writing_bundle
-from hfcompress.bundle.profiles import check_profiles, widened
+from hfcompress.bundle.profiles import check_profiles
 from hfcompress.bundle.sample import Sampler
 from hfcompress.bundle.trtexec import ENGINE, build_script
 from hfcompress.errors import InputError, ModelError
@@ -32,7 +32,7 @@ from hfcompress.onnx_graph.file import model_file
 from hfcompress.onnx_graph.lint import Finding
 from hfcompress.onnx_graph.lint.files import lint_onnx
 from hfcompress.onnx_graph.operators import operator_counts
-from hfcompress.onnx_graph.profiles import Profiles, derive_profiles
+from hfcompress.onnx_graph.profiles import Profiles, covering, derive_profiles
 from hfcompress.pipeline.folder import RunFolder
 from hfcompress.pipeline.timing import grid
 from hfcompress.progress import SILENT, Progress
@@ -42,6 +42,8 @@ from hfcompress.runtimes.base import Runtime
 from hfcompress.runtimes.load import format_of
 from hfcompress.runtimes.onnxruntime import SLOW_FUSIONS
 from hfcompress.runtimes.open import runtime_for
+from hfcompress.runtimes.providers import TENSORRT
+from hfcompress.runtimes.settings import Settings
 from hfcompress.tasks import get_task
 from hfcompress.tasks.lengths import Lengths
 from hfcompress.tasks.loading import load_data
@@ -88,7 +90,7 @@ def write_bundle(
     Raises:
         InputError: the artifact, the data, the profiles or the folder cannot be used; nothing is written.
     """
-    source, folder = Path(artifact), Path(out)
+    source, folder = Path(artifact), Path(out).expanduser().resolve()
     manifest, format = _checked(source, folder, config)
     measured = _of_run(source) if measured is None else measured
     packing = _Packing(source, format, manifest, config, _with_length(measured, manifest), progress)
@@ -130,6 +132,11 @@ def _checked(source: Path, out: Path, config: BundleConfig) -> tuple[Manifest | 
     manifest = read_manifest(source)
     if manifest is not None and (found := damage(source, manifest)) is not None:
         raise InputError(f"{source} is damaged: {found}; run its recipe again")
+    if manifest is not None and manifest.details.get("runtime") == f"onnxruntime:{TENSORRT}":
+        raise InputError(
+            f"{source} is an engine of TensorRT, which runs on the kind of GPU that built it alone; bundle its ONNX "
+            "source, and the target builds its own"
+        )
     if config.serving is not None and not config.serving.is_file():
         raise InputError(
             f"{config.serving} does not exist; `hfcompress tune` writes such a file, or leave --serving out"
@@ -160,7 +167,7 @@ class _Packing:
         name = task_of(read_config(source))
         if name is None:
             raise ModelError(f"{source} has no head for a task that hfcompress knows")
-        self.artifact = Artifact(source, format)
+        self.artifact = Artifact(source, format, None if manifest is None else manifest.details)
         self.name = source.resolve().name if manifest is None else manifest.name
         self.config, self.progress = config, progress
         self.split, self.benchmark, self.seed = measured.split, measured.benchmark, measured.seed
@@ -168,7 +175,7 @@ class _Packing:
         self.data = load_data(measured.data, self.task, source, self.seed)
         self.processor = self.task.load_processor(source)
         self.cells = grid(self.task, self.artifact, self.benchmark, self.seed)
-        self.runtime: Runtime = runtime_for(source, format, name)
+        self.runtime: Runtime = runtime_for(source, format, name, Settings(self.artifact.runtime))
         self.sampler = Sampler(self.runtime, self.data, self.processor, self.benchmark.stream.batch)
 
     def write(self, out: Path) -> Bundle:
@@ -212,7 +219,7 @@ class _Packing:
         inputs = self.runtime.input_names
         of_data = derive_profiles(self.task, self.processor, inputs, lengths, batches)
         shapes = [{name: cell.inputs[name].shape for name in inputs} for cell in self.cells]
-        needed = widened(of_data, shapes)
+        needed = covering(of_data, shapes)
         if not self.config.profiles:
             return needed
         check_profiles(self.config.profiles, needed, lengths)

@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hfcompress.artifact import sha256_of
-from hfcompress.benchmark.statistics import metric_interval
+from hfcompress.benchmark.statistics import mean_interval
 from hfcompress.benchmark.summary import speed_of
 from hfcompress.benchmark.timings import Timings
 from hfcompress.bundle.measurement import MeasuredAccuracy, MeasurementFile, read_measurement
 from hfcompress.errors import InputError
 from hfcompress.results import Agreement, ArtifactResult, Difference, Interval, Measurement, Results, read_results
-from hfcompress.tasks.metrics import mean
 
 #: What may change on a machine without making it another one.
 _CHANGING = ("os", "python")
@@ -105,14 +102,12 @@ def _measurement(found: MeasurementFile, artifact: ArtifactResult, host: str, se
 def _accuracy(
     counted: MeasuredAccuracy | None, split: str, name: str, seed: int
 ) -> tuple[dict[str, Interval], dict[str, Difference]]:
-    """Intervals from counts: a bootstrap over rows does not ask in which order they came."""
+    """Intervals from counts: a bootstrap over rows does not ask which rows were right."""
     if counted is None:
         return {}, {}
-    right = np.arange(counted.rows) < counted.correct
-    changed = np.zeros(counted.rows)
-    changed[: counted.won], changed[counted.won : counted.won + counted.lost] = 1, -1
-    value, low, high = metric_interval(mean(right), counted.rows, seed)
-    moved, least, most = metric_interval(mean(changed), counted.rows, seed)
+    rows, correct, won, lost = counted.rows, counted.correct, counted.won, counted.lost
+    value, low, high = mean_interval({1: correct, 0: rows - correct}, seed)
+    moved, least, most = mean_interval({1: won, -1: lost, 0: rows - won - lost}, seed)
     return (
         {"accuracy": Interval(value=value, low=low, high=high, split=split)},
         {"accuracy": Difference(value=moved, low=least, high=most, split=split, against=name)},

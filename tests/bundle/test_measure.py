@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,95 @@ def test_a_provider_that_is_not_there_is_refused(bundled: Bundled, device: Devic
     assert "this ONNX Runtime has no TensorrtExecutionProvider; it has" in done.stderr
 
 
+def test_a_provider_that_leaves_operators_to_another_is_refused(bundled: Bundled) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    azure = "AzureExecutionProvider"  # which CPU builds have, and which computes nothing of a graph
+    if azure not in onnxruntime.get_available_providers():
+        pytest.skip(f"this build has no {azure}")
+    with pytest.raises(measure.RefusedError, match=rf"{azure} leaves \d+ operators to {measure.CPU}, as "):
+        measure.measure(bundled("onnxruntime"), 1, azure)
+
+
+def test_sizes_beside_cuda_may_be_computed_on_the_cpu_and_nothing_else() -> None:
+    def part(provider: str, *operators: str) -> Any:
+        nodes = [SimpleNamespace(name=f"/{name}", op_type=name) for name in operators]
+        return SimpleNamespace(ep_name=provider, get_nodes=lambda: nodes)
+
+    cuda, sizes = part(measure.CUDA, "MatMul"), part(measure.CPU, "Shape", "Gather")
+    measure.check_placement([cuda, sizes], measure.CUDA)
+    with pytest.raises(measure.RefusedError, match=r"leaves 2 operators to CPUExecutionProvider, as /Shape"):
+        measure.check_placement([part("Other", "MatMul"), sizes], "Other")
+    with pytest.raises(measure.RefusedError, match=r"leaves 1 operators to CPUExecutionProvider, as /MatMul .MatMul."):
+        measure.check_placement([cuda, sizes, part(measure.CPU, "MatMul")], measure.CUDA)
+
+
+def resealed(folder: Path) -> Path:
+    """Checksums of what is in the folder now: what a runtime says of it, not what `verify` does."""
+    sums = folder / "SHA256SUMS"
+    names = [line.partition("  ")[2] for line in sums.read_text().splitlines()]
+    sums.write_text("".join(f"{measure.sha256(folder / name)}  {name}\n" for name in names))
+    return folder
+
+
+@pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
+def test_what_a_runtime_fails_with_is_one_line_and_no_traceback(target: str, bundled: Bundled, device: Device) -> None:
+    pytest.importorskip(target)
+    folder = bundled(target)
+    (folder / "model.onnx").write_bytes(b"no graph")
+    done = device(resealed(folder) / "measure.py", runtime=target)
+    assert done.returncode == 2
+    assert f"measure.py: {target} cannot open model.onnx: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("device_name", "precision", "flags", "message"),
+    [
+        ("AUTO", "fp32", "", "OpenVINO has no device AUTO here; it has CPU"),
+        ("HETERO:CPU", "fp32", "", "OpenVINO has no device HETERO:CPU here"),
+        ("CPU", "bf16", "avx2", "OpenVINO's CPU does not compute in bf16 here"),
+    ],
+)
+def test_openvino_refuses_devices_that_choose_and_precisions_that_are_imitated(
+    device_name: str, precision: str, flags: str, message: str, bundled: Bundled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(measure, "fields_of", lambda path: {"flags": flags})
+    with pytest.raises(measure.RefusedError, match=message):
+        measure.measure(bundled("openvino", precision=precision), 1, device_name)
+
+
+class Taken:
+    """OpenVINO on a machine that takes another device, or computes in another type, than was asked for."""
+
+    def __init__(self, devices: list[str], hint: str) -> None:
+        self.available_devices = ["CPU"]
+        self._found = {
+            "OPTIMIZATION_CAPABILITIES": ["FP32", "FP16"],
+            "EXECUTION_DEVICES": devices,
+            "INFERENCE_PRECISION_HINT": SimpleNamespace(get_type_name=lambda: hint),
+        }
+
+    def get_property(self, *names: str) -> Any:
+        return self._found[names[-1]]
+
+    def compile_model(self, *asked: Any) -> Taken:
+        return self
+
+
+@pytest.mark.parametrize(
+    ("devices", "hint", "message"),
+    [(["GPU.0"], "f16", "uses GPU.0 and not CPU"), (["CPU"], "bf16", "CPU computes in bf16 and not in fp16 here")],
+)
+def test_openvino_is_asked_what_it_took(
+    devices: list[str], hint: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = SimpleNamespace(Core=lambda: Taken(devices, hint), __version__="2026.4")
+    monkeypatch.setattr(measure, "load_library", lambda name, how: library)
+    with pytest.raises(measure.RefusedError, match=message):
+        measure.OpenVino(tmp_path, {"precision": "fp16", "model": "model.onnx", "outputs": []}, 1, measure.CPU)
+
+
 def test_a_runtime_that_is_not_installed_is_named(bundled: Bundled, device: Device) -> None:
     done = device(bundled("openvino") / "measure.py")
     assert done.returncode == 2
@@ -121,6 +211,7 @@ def test_the_script_is_python_of_a_jetson_and_imports_no_more_than_it_says() -> 
         "sys",
         "time",
         "collections",
+        "contextlib",
         "pathlib",
         "typing",
         "numpy",

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hfcompress.bundle.profiles import check_profiles, widened
+from hfcompress.bundle.profiles import check_profiles
 from hfcompress.errors import InputError
-from hfcompress.onnx_graph.profiles import parse_profiles
+from hfcompress.onnx_graph.profiles import covering, parse_profiles
 from hfcompress.tasks.lengths import Lengths
 
 #: 5 rows of 4 tokens, 2 of 20, 1 of 60.
@@ -43,5 +43,5 @@ def test_what_fits_passes() -> None:
 
 
 def test_widening_takes_in_every_shape_and_leaves_the_optimum() -> None:
-    found = widened(NEEDED, [{"ids": (1, 2)}, {"ids": (64, 16)}])["ids"]
+    found = covering(NEEDED, [{"ids": (1, 2)}, {"ids": (64, 16)}])["ids"]
     assert (found.minimum, found.optimum, found.maximum) == ((1, 2), (32, 20), (64, 60))

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hfcompress.artifact import Artifact
+from hfcompress.artifact import Artifact, Manifest, read_manifest, write_manifest
 from hfcompress.bundle import measure
 from hfcompress.bundle.config import BundleConfig
-from hfcompress.bundle.folder import check_out
+from hfcompress.bundle.folder import check_out, copy_model
 from hfcompress.cli import failure, main
-from hfcompress.errors import InputError
+from hfcompress.errors import InputError, ModelError
 from hfcompress.export.api import export_onnx
 from hfcompress.onnx_graph.profiles import parse_profiles
 from hfcompress.pipeline.bundle import Measured, measured_in_run, write_bundle
@@ -80,6 +80,38 @@ def test_accuracy_and_answers_are_those_of_the_run_on_the_same_rows(ran: Ran, tm
     np.testing.assert_allclose(np.sort(reference, axis=0), np.sort(answers["logits"], axis=0), atol=1e-6)
 
 
+def made_for(ran: Ran, folder: Path, runtime: str) -> Path:
+    """A copy of the run's ONNX artifact whose manifest says what it was made for."""
+    copy = shutil.copytree(artifact(ran, "onnx"), folder)
+    manifest = read_manifest(copy)
+    assert isinstance(manifest, Manifest)
+    write_manifest(copy, manifest.model_copy(update={"details": {**manifest.details, "runtime": runtime}}))
+    return copy
+
+
+def test_an_artifact_made_for_openvino_is_answered_by_openvino(ran: Ran, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    copy = made_for(ran, tmp_path / "onnx", "openvino:CPU")
+    made = write_bundle(copy, tmp_path / "device", BundleConfig("openvino", rows=4), _in_large_batches(ran))
+    assert made.reference.runtime == "openvino:CPU"
+    assert "openvino" in made.reference.versions
+
+
+def test_an_engine_cannot_travel(ran: Ran, tmp_path: Path) -> None:
+    copy = made_for(ran, tmp_path / "engine", "onnxruntime:TensorrtExecutionProvider")
+    with pytest.raises(InputError, match=r"is an engine of TensorRT.*bundle its ONNX source"):
+        write_bundle(copy, tmp_path / "device", BundleConfig("trtexec"), _in_large_batches(ran))
+
+
+def test_the_empty_folder_that_one_is_in_becomes_the_bundle(
+    ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    write_bundle(artifact(ran, "onnx"), ".", BundleConfig("onnxruntime", rows=4), _in_large_batches(ran))
+    assert (tmp_path / "here" / "bundle.json").is_file()
+
+
 def test_nothing_of_this_machine_is_in_a_bundle(ran: Ran, tmp_path: Path) -> None:
     folder = bundled(ran, tmp_path / "device", "onnx", "jetson")
     assert {path.name for path in folder.iterdir()} == {
@@ -126,6 +158,16 @@ def test_what_cannot_be_bundled_is_said_and_nothing_is_written(ran: Ran, tmp_pat
     assert "none.json does not exist" in said
     with pytest.raises(InputError, match="lies in no run folder"):
         write_bundle(shutil.copytree(artifact(ran, "onnx"), tmp_path / "alone"), out, BundleConfig("openvino"))
+
+
+def test_an_ir_may_have_any_name_and_needs_its_weights(tmp_path: Path) -> None:
+    (tmp_path / "ir").mkdir()
+    (tmp_path / "ir" / "model.xml").write_text('<net name="m" version="11"><layers/><edges/></net>')
+    with pytest.raises(ModelError, match=r"model\.bin is missing"):
+        copy_model(tmp_path / "ir", "openvino", tmp_path)
+    (tmp_path / "ir" / "model.bin").write_bytes(b"weights")
+    assert copy_model(tmp_path / "ir", "openvino", tmp_path) == "openvino_model.xml"
+    assert (tmp_path / "openvino_model.bin").read_bytes() == b"weights"
 
 
 def test_a_damaged_artifact_is_refused(ran: Ran, tmp_path: Path) -> None:

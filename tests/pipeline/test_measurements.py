@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -113,12 +114,68 @@ def test_a_run_again_keeps_what_was_measured_of_artifacts_that_are_the_same(tmp_
         ({"latency": [{"batch": 1, "sequence": 8, "seconds": [-1.0]}]}, r"latency\.0\.seconds\.0"),
         ({"throughput": {"rows": 2, "seconds": [float("nan")]}}, r"throughput\.seconds\.0"),
         ({"accuracy": {"rows": 10, "correct": 9, "won": 0, "lost": 3}}, "do not add up"),
+        (
+            {"accuracy": {"rows": 10**10, "correct": 9, "won": 0, "lost": 3}},
+            r"accuracy\.rows: .*less than or equal to 10000000, got 10000000000; copy",
+        ),
+        (
+            {"accuracy": {"rows": 199, "correct": 170, "won": 0, "lost": 0}},
+            "accuracy is of 199 rows and throughput of 200",
+        ),
+        ({"throughput": {"rows": 10**30, "seconds": [1.0]}}, r"throughput\.rows: .*10000000, got 1000"),
+        ({"throughput": {"rows": 200, "seconds": [1e-320]}}, r"throughput\.seconds\.0: .*0\.000000001, got 1e-320"),
+        ({"latency": [{"batch": 1, "sequence": 8, "seconds": [1e300]}]}, r"latency\.0\.seconds\.0: .*got 1e\+300"),
+        ({"agreement": said()["agreement"] | {"decisions": 10**400}}, r"agreement\.decisions"),
+        ({"peak_memory_mb": 1e-320 * 0}, "peak_memory_mb"),
         ({"agreement": said()["agreement"] | {"equal": 201}}, "201 of 200 decisions cannot be equal"),
     ],
 )
 def test_a_measurement_that_cannot_be_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         add_measurements(results(), [save(tmp_path / "m.json", **changes)])
+
+
+ESCAPE = "\x1b]0;owned\x07"
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"host": {"cpu": ESCAPE}}, "host.cpu"),
+        ({"host": {"cpu": "x", "board": "Orin\nNX"}}, "host.board"),
+        ({"host": {"cpu": "x", "gpus": ["\u202eLAUDIV"]}}, "host.gpus.0"),
+        ({"host": {"cpu": "x", "flags": {ESCAPE: True}}}, "host.flags."),
+        ({"host": {"cpu": "x" * 201}}, "host.cpu"),
+        ({"runtime": {"name": ESCAPE, "threads": 1}}, "runtime.name"),
+        (
+            {"runtime": {"name": "tensorrt", "threads": 1, "versions": {"tensorrt": ESCAPE}}},
+            "runtime.versions.tensorrt",
+        ),
+        ({"precision": ESCAPE}, "precision"),
+        ({"artifact": {"name": ESCAPE, "digest": "c" * 64}}, "artifact.name"),
+        ({"agreement": said()["agreement"] | {"reference": ESCAPE}}, "agreement.reference"),
+    ],
+)
+def test_what_would_steer_a_terminal_is_refused_and_not_repeated(
+    tmp_path: Path, changes: dict[str, Any], where: str
+) -> None:
+    with pytest.raises(InputError) as error:
+        add_measurements(results(), [save(tmp_path / "m.json", **changes)])
+    assert f": {where}" in str(error.value)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 600
+
+
+def test_intervals_of_many_rows_take_no_memory_of_their_number(tmp_path: Path) -> None:
+    many = {"rows": 10**7, "correct": 9 * 10**6, "won": 1000, "lost": 3000}
+    path = save(tmp_path / "m.json", accuracy=many, throughput={"rows": 10**7, "seconds": [1.0]})
+    tracemalloc.start()
+    (measurement,) = add_measurements(results(), [path]).artifact("int8").measurements
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20e6  # reading a file takes 16 MB; two arrays of the rows would take 160
+    found = measurement.metrics["accuracy"]
+    assert found.high - found.low == pytest.approx(2 * 1.96 * np.sqrt(0.9 * 0.1 / 1e7), rel=0.05)
 
 
 def test_a_torn_or_missing_file_is_refused(tmp_path: Path) -> None:
