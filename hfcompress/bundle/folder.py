@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -84,8 +84,8 @@ def write_batches(batches: Batches, path: Path) -> None:
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
 
-def write_documents(bundle: Bundle, folder: Path, script: str | None, extra: Sequence[Path] = ()) -> None:
-    """bundle.json, measure.py, README.md; build.sh where there is one; files that travel along as they are."""
+def write_documents(bundle: Bundle, folder: Path, script: str | None, extra: Mapping[str, str]) -> None:
+    """bundle.json, measure.py, README.md; build.sh where there is one; further texts by their names."""
     text = json.dumps(bundle.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False)
     (folder / BUNDLE).write_text(text + "\n", encoding="utf-8")
     shutil.copyfile(Path(measure.__file__), folder / MEASURE)
@@ -93,7 +93,7 @@ def write_documents(bundle: Bundle, folder: Path, script: str | None, extra: Seq
     if script is not None:
         (folder / BUILD).write_text(script, encoding="utf-8")
         (folder / BUILD).chmod(0o755)
-    for path in extra:
-        (folder / "serving").mkdir(exist_ok=True)
-        shutil.copyfile(path, folder / "serving" / path.name)
+    for name, content in extra.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(content, encoding="utf-8")
     (folder / "README.md").write_text(readme_of(bundle), encoding="utf-8")

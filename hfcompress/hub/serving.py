@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from hfcompress.artifact import model_digest
 from hfcompress.hub.places import Placed
 from hfcompress.hub.publication import PublishedFile
-from hfcompress.results.serving import FOLDER, read_serving
+from hfcompress.results.serving import FOLDER, for_others, read_serving, serving_text
 
 
 def published_serving(run: Path, placed: Sequence[Placed]) -> list[PublishedFile]:
-    """Without what could not be tried: its reasons are words of libraries, which may name folders of that machine.
+    """What of them may be published: see `for_others`.
 
     Args:
         run: the run folder.
@@ -27,7 +26,5 @@ def published_serving(run: Path, placed: Sequence[Placed]) -> list[PublishedFile
     for path in sorted((run / FOLDER).glob("*.json")):
         serving = read_serving(path)
         if serving.model_digest in digests:
-            content = serving.model_copy(update={"left_out": ()}).model_dump(mode="json", by_alias=True)
-            text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-            files.append(PublishedFile(f"{FOLDER}/{path.name}", text.encode()))
+            files.append(PublishedFile(f"{FOLDER}/{path.name}", serving_text(for_others(serving)).encode()))
     return files

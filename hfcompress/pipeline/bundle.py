@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hfcompress._version import __version__
-from hfcompress.artifact import Artifact, Manifest, damage, digest_of, hash_folder, read_manifest
+from hfcompress.artifact import (
+    Artifact,
+    FileEntry,
+    Manifest,
+    damage,
+    digest_of,
+    hash_folder,
+    model_digest,
+    read_manifest,
+)
 from hfcompress.bundle.config import BundleConfig
 from hfcompress.bundle.description import (
     Bundle,
@@ -38,6 +47,7 @@ from hfcompress.pipeline.timing import grid
 from hfcompress.progress import SILENT, Progress
 from hfcompress.recipe.data import BenchmarkConfig, DataConfig, Split
 from hfcompress.recipe.loader import load_recipe
+from hfcompress.results.serving import FOLDER, for_others, read_serving, serving_text
 from hfcompress.runtimes.base import Runtime
 from hfcompress.runtimes.load import format_of
 from hfcompress.runtimes.onnxruntime import SLOW_FUSIONS
@@ -184,7 +194,8 @@ class _Packing:
         if self.config.builds_engine:
             self._lint(profiles)
         self._warn()
-        digest = digest_of(hash_folder(self.artifact.path))
+        files = hash_folder(self.artifact.path)
+        digest, travelling = digest_of(files), self._serving(files)
         with writing_bundle(out) as folder:
             model = copy_model(self.artifact.path, self.artifact.format, folder)
             chosen = self.data.sampled(self.split, self.config.rows, self.seed)
@@ -193,8 +204,21 @@ class _Packing:
             artifact = BundledArtifact(name=self.name, digest=digest, format=self.artifact.format)
             bundle = self._describe(artifact, model, profiles, rows)
             script = self._script(model, profiles)
-            write_documents(bundle, folder, script, [self.config.serving] if self.config.serving else [])
+            write_documents(bundle, folder, script, travelling)
         return bundle
+
+    def _serving(self, files: Mapping[str, FileEntry]) -> dict[str, str]:
+        """The file of `tune` that travels along, if there is one, without folders of this machine."""
+        path = self.config.serving
+        if path is None:
+            return {}
+        serving = read_serving(path)
+        if serving.model_digest != model_digest(files):
+            raise InputError(
+                f"{path} is of another model than {self.artifact.path}: `{serving.artifact}`; run `hfcompress tune` on "
+                "this one, or leave --serving out"
+            )
+        return {f"{FOLDER}/{path.name}": serving_text(for_others(serving))}
 
     def _warn(self) -> None:
         """What runs, and should not be served so."""

@@ -87,13 +87,18 @@ def _words(host: Mapping[str, Any]) -> str:
 
 
 def _elsewhere(artifact: ArtifactResult, hosts: Mapping[str, str]) -> list[Entry]:
-    names = [hosts.get(each.host, each.host) for each in artifact.measurements]
-    return [
-        Entry(f"{artifact.name} @ {name}{_how(each) if names.count(name) > 1 else ''}", artifact, each)
-        for name, each in zip(names, artifact.measurements, strict=True)
-    ]
+    """Each under the shortest name that no other has: of its machine, with runtime and precision, with the device."""
+    found = artifact.measurements
+    machines = [hosts.get(each.host, each.host) for each in found]
+    runtimes = [f"{machine}, {_how(each, device=False)}" for machine, each in zip(machines, found, strict=True)]
+    devices = [f"{machine}, {_how(each, device=True)}" for machine, each in zip(machines, found, strict=True)]
+    named = zip(
+        *((name if way.count(name) == 1 else None for name in way) for way in (machines, runtimes)), strict=True
+    )
+    names = [short or long or full for (short, long), full in zip(named, devices, strict=True)]
+    return [Entry(f"{artifact.name} @ {name}", artifact, each) for name, each in zip(names, found, strict=True)]
 
 
-def _how(measurement: Measurement) -> str:
-    """What tells two measurements on one machine apart."""
-    return f", {' '.join(filter(None, (measurement.runtime.partition(':')[0], measurement.precision)))}"
+def _how(measurement: Measurement, *, device: bool) -> str:
+    runtime = measurement.runtime if device else measurement.runtime.partition(":")[0]
+    return " ".join(filter(None, (runtime, measurement.precision)))

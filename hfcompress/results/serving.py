@@ -128,17 +128,27 @@ class Serving(Record):
     left_out: tuple[LeftOut, ...] = ()
 
 
+def serving_text(serving: Serving) -> str:
+    """What the file holds."""
+    content = serving.model_dump(mode="json", by_alias=True)
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def for_others(serving: Serving) -> Serving:
+    """Without what could not be tried: its reasons are words of libraries, which may name folders of this machine."""
+    return serving.model_copy(update={"left_out": ()})
+
+
 def write_serving(serving: Serving, path: Path) -> None:
     """Write the file, whole or not at all; makes its folder.
 
     Raises:
         InputError: it cannot be written there.
     """
-    text = json.dumps(serving.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False, allow_nan=False)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(serving_text(serving), encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); choose another place with --out") from error

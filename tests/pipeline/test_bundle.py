@@ -29,11 +29,13 @@ from hfcompress.progress import SILENT
 from hfcompress.recipe.data import BenchmarkConfig, DataConfig, StreamConfig
 from hfcompress.recipe.tasks import TaskName
 from hfcompress.results import read_results
+from hfcompress.results.serving import LeftOut, read_serving, write_serving
 from hfcompress.tasks import get_task
 from hfcompress.tasks.labels import Labels
 from hfcompress.tasks.loading import load_data
 from tests import tiny
 from tests.pipeline.conftest import Ran
+from tests.tune.serving import serving_of
 
 pytestmark = pytest.mark.export
 ROWS = 20
@@ -207,12 +209,21 @@ def test_images_are_bundled_with_their_accuracy(digits: Path, tmp_path: Path) ->
     assert [cell["sequence"] for cell in found["latency"]] == [None, None]
 
 
-def test_a_file_of_tune_travels_along_as_it_is(ran: Ran, tmp_path: Path) -> None:
-    serving = tmp_path / "int8-epyc.json"
-    serving.write_text('{"anything": 1}')
-    folder = bundled(ran, tmp_path / "device", serving=serving)
-    assert (folder / "serving" / "int8-epyc.json").read_text() == '{"anything": 1}'
+def test_a_file_of_tune_travels_along_without_folders_of_this_machine(ran: Ran, tmp_path: Path) -> None:
+    said = serving_of(artifact(ran, "int8"), left_out=(LeftOut(what="x", reason="/home/me/lib.so is missing"),))
+    write_serving(said, tmp_path / "int8-epyc.json")
+    folder = bundled(ran, tmp_path / "device", serving=tmp_path / "int8-epyc.json")
+    assert read_serving(folder / "serving" / "int8-epyc.json") == said.model_copy(update={"left_out": ()})
     assert "serving/int8-epyc.json" in (folder / "SHA256SUMS").read_text()
+
+
+def test_a_file_of_tune_that_is_damaged_or_of_another_model_is_refused(ran: Ran, tmp_path: Path) -> None:
+    path = tmp_path / "serving.json"
+    config = BundleConfig("onnxruntime", serving=path)
+    path.write_text('{"anything": 1}')
+    assert "is not a serving file of schema" in refused(ran, tmp_path / "device", "int8", config)
+    write_serving(serving_of(artifact(ran, "onnx")), path)
+    assert "is of another model than" in refused(ran, tmp_path / "device", "int8", config)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,11 @@ def test_two_of_one_machine_are_told_apart() -> None:
         "int8 @ NVIDIA Jetson Orin NX MAXN, tensorrt",
         "int8 @ NVIDIA Jetson Orin NX MAXN, onnxruntime fp16",
     ]
+    devices = (there("h2", "onnxruntime:CPUExecutionProvider", 1), there("h2", "onnxruntime:CUDAExecutionProvider", 2))
+    assert [entry.name for entry in entries(measured(*devices))][-2:] == [
+        "int8 @ NVIDIA Jetson Orin NX MAXN, onnxruntime:CPUExecutionProvider",
+        "int8 @ NVIDIA Jetson Orin NX MAXN, onnxruntime:CUDAExecutionProvider",
+    ]
     modes = [entry.name for entry in entries(measured(there("h2", "tensorrt", 1), there("h3", "tensorrt", 2)))][-2:]
     assert modes == ["int8 @ NVIDIA Jetson Orin NX MAXN", "int8 @ NVIDIA Jetson Orin NX 15W"]
     same = demo(hosts={"h1": HOST, "h2": JETSON, "h3": JETSON})
