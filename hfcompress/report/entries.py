@@ -92,11 +92,13 @@ def _elsewhere(artifact: ArtifactResult, hosts: Mapping[str, str]) -> list[Entry
     machines = [hosts.get(each.host, each.host) for each in found]
     runtimes = [f"{machine}, {_how(each, device=False)}" for machine, each in zip(machines, found, strict=True)]
     devices = [f"{machine}, {_how(each, device=True)}" for machine, each in zip(machines, found, strict=True)]
-    named = zip(
-        *((name if way.count(name) == 1 else None for name in way) for way in (machines, runtimes)), strict=True
-    )
-    names = [short or long or full for (short, long), full in zip(named, devices, strict=True)]
-    return [Entry(f"{artifact.name} @ {name}", artifact, each) for name, each in zip(names, found, strict=True)]
+    names = zip(_unshared(machines), _unshared(runtimes), devices, strict=True)
+    called = [machine or runtime or device for machine, runtime, device in names]
+    return [Entry(f"{artifact.name} @ {name}", artifact, each) for name, each in zip(called, found, strict=True)]
+
+
+def _unshared(names: list[str]) -> list[str | None]:
+    return [name if names.count(name) == 1 else None for name in names]
 
 
 def _how(measurement: Measurement, *, device: bool) -> str:
