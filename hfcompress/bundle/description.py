@@ -86,6 +86,7 @@ class Bundle(Record):
         benchmark: how speed is measured.
         profiles: input -> the sizes that the engine is built for; empty where nothing is built.
         disabled_optimizers: of ONNX Runtime on its CPU provider, as hfcompress runs it.
+        size_operators: what ONNX Runtime may compute on the CPU beside CUDA, as hfcompress allows it.
         reference: what gave the answers that travel along.
     """
 
@@ -109,6 +110,7 @@ class Bundle(Record):
     benchmark: BundledBenchmark
     profiles: dict[str, BundledProfile]
     disabled_optimizers: tuple[str, ...]
+    size_operators: tuple[str, ...]
     reference: Reference
 
 

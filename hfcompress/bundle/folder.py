@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hfcompress.artifact import hash_folder, writing
-from hfcompress.bundle import measure
+from hfcompress.bundle import measuring
 from hfcompress.bundle.description import Bundle
 from hfcompress.bundle.readme import readme_of
 from hfcompress.errors import InputError, ModelError, UnsafeError
@@ -21,6 +21,19 @@ from hfcompress.onnx_graph.file import model_file
 from hfcompress.openvino_ir.file import MODEL, ir_file
 
 BUNDLE, SUMS, MEASURE, BUILD = "bundle.json", "SHA256SUMS", "measure.py", "build.sh"
+#: What is called on the target.
+_SCRIPT = '''\
+#!/usr/bin/env python3
+"""Measures this bundle on the machine where it lies: see measuring/run.py."""
+
+import sys
+from pathlib import Path
+
+from measuring.run import main
+
+if __name__ == "__main__":
+    sys.exit(main(Path(__file__).resolve().parent))
+'''
 #: Batches by name, each of named arrays.
 Batches = Mapping[str, Mapping[str, np.ndarray]]
 
@@ -79,17 +92,19 @@ def copy_model(artifact: Path, format: str, folder: Path) -> str:
 
 
 def write_batches(batches: Batches, path: Path) -> None:
-    """One npz file, `<batch>.<name>` -> array, as measure.py's `Packed` reads it."""
+    """One npz file, `<batch>.<name>` -> array, as `Packed` of `measuring/` reads it."""
     arrays = {f"{batch}.{name}": array for batch, named in batches.items() for name, array in named.items()}
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
 
 def write_documents(bundle: Bundle, folder: Path, script: str | None, extra: Mapping[str, str]) -> None:
-    """bundle.json, measure.py, README.md; build.sh where there is one; further texts by their names."""
+    """bundle.json, measure.py and its package, README.md; build.sh where there is one; further texts by their names."""
     text = json.dumps(bundle.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False)
     (folder / BUNDLE).write_text(text + "\n", encoding="utf-8")
-    shutil.copyfile(Path(measure.__file__), folder / MEASURE)
+    (folder / MEASURE).write_text(_SCRIPT, encoding="utf-8")
     (folder / MEASURE).chmod(0o755)
+    package = Path(measuring.__file__).parent
+    shutil.copytree(package, folder / package.name, ignore=shutil.ignore_patterns("__pycache__"))
     if script is not None:
         (folder / BUILD).write_text(script, encoding="utf-8")
         (folder / BUILD).chmod(0o755)

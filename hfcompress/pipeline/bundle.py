@@ -52,7 +52,7 @@ from hfcompress.runtimes.base import Runtime
 from hfcompress.runtimes.load import format_of
 from hfcompress.runtimes.onnxruntime import SLOW_FUSIONS
 from hfcompress.runtimes.open import runtime_for
-from hfcompress.runtimes.providers import TENSORRT
+from hfcompress.runtimes.providers import SIZE_OPERATORS, TENSORRT
 from hfcompress.runtimes.settings import Settings
 from hfcompress.tasks import get_task
 from hfcompress.tasks.lengths import Lengths
@@ -294,6 +294,7 @@ class _Packing:
             ),
             profiles=bundled_profiles(profiles),
             disabled_optimizers=tuple(SLOW_FUSIONS),
+            size_operators=tuple(sorted(SIZE_OPERATORS)),
             reference=Reference(
                 runtime=self.runtime.name,
                 versions={name: versions[name] for name in ("onnxruntime", "openvino", "numpy") if versions.get(name)},

@@ -29,10 +29,10 @@ RECORD = "session.record_ep_graph_assignment_info"
 _EXTRAS = {CUDA: "onnxruntime-gpu", TENSORRT: "tensorrt"}
 #: What ONNX Runtime computes on the CPU on purpose beside CUDA: sizes, which are a few integers that the CPU needs
 #: anyhow (`GetCpuPreferredNodes`). TensorRT computes sizes within its engine.
-_OF_SIZES = frozenset(
+SIZE_OPERATORS = frozenset(
     {"Shape", "Size", "Gather", "Unsqueeze", "Squeeze", "Concat", "Slice", "Cast", "Range", "Reshape"}
+    | {"Add", "Sub", "Mul", "Div", "Equal", "Where", "ConstantOfShape", "Min", "Max", "Identity", "Constant"}
 )
-_OF_SIZES |= {"Add", "Sub", "Mul", "Div", "Equal", "Where", "ConstantOfShape", "Min", "Max", "Identity", "Constant"}
 #: A line of ONNX Runtime's log that says what went wrong, with its severity: warning, error, fatal.
 _LINE = re.compile(r"\[([WEF]):onnxruntime:[^\]]*\] (.*)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -77,7 +77,7 @@ def elsewhere(session: Any, provider: str) -> list[Node]:
         if part.ep_name != provider
         for node in part.get_nodes()
     ]
-    return [node for node in found if provider != CUDA or node.operator not in _OF_SIZES]
+    return [node for node in found if provider != CUDA or node.operator not in SIZE_OPERATORS]
 
 
 def check_provider(session: Any, provider: str, graph: str, log: str) -> None:

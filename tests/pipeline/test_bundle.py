@@ -16,9 +16,12 @@ import numpy as np
 import pytest
 
 from hfcompress.artifact import Artifact, Manifest, read_manifest, write_manifest
-from hfcompress.bundle import measure
+from hfcompress.bundle import measuring
 from hfcompress.bundle.config import BundleConfig
 from hfcompress.bundle.folder import check_out, copy_model
+from hfcompress.bundle.measuring.batches import Packed
+from hfcompress.bundle.measuring.onnx_runtime import CPU
+from hfcompress.bundle.measuring.run import measure
 from hfcompress.cli import failure, main
 from hfcompress.errors import InputError, ModelError
 from hfcompress.export.api import export_onnx
@@ -68,7 +71,7 @@ def refused(ran: Ran, out: Path, name: str, config: BundleConfig) -> str:
 
 def test_accuracy_and_answers_are_those_of_the_run_on_the_same_rows(ran: Ran, tmp_path: Path) -> None:
     folder = bundled(ran, tmp_path / "device")
-    found = measure.measure(folder, 1, measure.CPU)
+    found = measure(folder, 1, CPU)
     data = load_data(ran.recipe.data, get_task("text-classification"), artifact(ran, "int8"), 0)
     answers: Any = predict_split(
         Artifact(artifact(ran, "int8"), "onnx"), "validation", data.sampled("validation", ROWS, 0), SILENT, ""
@@ -78,7 +81,7 @@ def test_accuracy_and_answers_are_those_of_the_run_on_the_same_rows(ran: Ran, tm
     assert found["agreement"]["equal"] == found["agreement"]["decisions"] == ROWS
     assert found["agreement"]["max_difference"] == 0.0
     assert found["artifact"]["digest"] == ran.results.artifact("int8").digest
-    reference = np.concatenate([batch["logits"] for batch in measure.Packed(folder / "reference.npz")])
+    reference = np.concatenate([batch["logits"] for batch in Packed(folder / "reference.npz")])
     np.testing.assert_allclose(np.sort(reference, axis=0), np.sort(answers["logits"], axis=0), atol=1e-6)
 
 
@@ -117,7 +120,7 @@ def test_the_empty_folder_that_one_is_in_becomes_the_bundle(
 def test_nothing_of_this_machine_is_in_a_bundle(ran: Ran, tmp_path: Path) -> None:
     folder = bundled(ran, tmp_path / "device", "onnx", "jetson")
     assert {path.name for path in folder.iterdir()} == {
-        *("README.md", "SHA256SUMS", "build.sh", "bundle.json", "measure.py", "model.onnx"),
+        *("README.md", "SHA256SUMS", "build.sh", "bundle.json", "measure.py", "measuring", "model.onnx"),
         *("grid.npz", "reference.npz", "sample.npz"),
     }
     said = "\n".join((folder / name).read_text() for name in ("README.md", "build.sh", "bundle.json", "SHA256SUMS"))
@@ -128,8 +131,12 @@ def test_nothing_of_this_machine_is_in_a_bundle(ran: Ran, tmp_path: Path) -> Non
         ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True, text=True
     )
     assert done.returncode == 0
-    assert len(done.stdout.splitlines()) == 8
-    assert (folder / "measure.py").read_bytes() == Path(measure.__file__).read_bytes()
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {line.partition(": ")[0] for line in done.stdout.splitlines()} == files - {"SHA256SUMS"}
+    ours = Path(measuring.__file__).parent
+    assert {path.name: path.read_bytes() for path in (folder / "measuring").iterdir()} == {
+        path.name: path.read_bytes() for path in ours.glob("*.py")
+    }
 
 
 def test_a_bundle_replaces_a_bundle_and_nothing_else(ran: Ran, tmp_path: Path) -> None:
@@ -204,7 +211,7 @@ def test_images_are_bundled_with_their_accuracy(digits: Path, tmp_path: Path) ->
     assert (profile.minimum, profile.optimum, profile.maximum) == ((1, 3, 32, 32), (8, 3, 32, 32), (8, 3, 32, 32))
     assert "--maxShapes=pixel_values:8x3x32x32" in (out / "build.sh").read_text()
     write_bundle(tmp_path / "onnx", out, BundleConfig("onnxruntime", rows=16), Measured(data, "validation", few))
-    found = measure.measure(out, 1, measure.CPU)
+    found = measure(out, 1, CPU)
     assert (found["accuracy"]["rows"], found["agreement"]["max_difference"]) == (16, 0.0)
     assert [cell["sequence"] for cell in found["latency"]] == [None, None]
 
@@ -305,7 +312,7 @@ def test_every_other_task_is_compared_with_the_answers_that_travel_along(
     data = DataConfig(path=str(save(tmp_path / "data", train=4, validation=20, test=2)), max_length=32)
     stream = BenchmarkConfig(batch=(1,), sequence=(8,), repeats=5)
     write_bundle(tmp_path / "onnx", tmp_path / "b", BundleConfig("onnxruntime"), Measured(data, "validation", stream))
-    found = measure.measure(tmp_path / "b", 1, measure.CPU)
+    found = measure(tmp_path / "b", 1, CPU)
     assert found["accuracy"] is None
     assert found["agreement"]["share"] == 1.0
     assert found["agreement"]["decisions"] >= 20

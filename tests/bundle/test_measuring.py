@@ -1,4 +1,4 @@
-"""`measure.py` where only numpy and one runtime are: what it measures, and what it refuses."""
+"""`measure.py` and its package where only numpy and one runtime are: what they measure, and what they refuse."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hfcompress.bundle import measure
 from hfcompress.bundle.measurement import read_measurement
+from hfcompress.bundle.measuring import host, open_vino
+from hfcompress.bundle.measuring.answers import Tally, judge
+from hfcompress.bundle.measuring.batches import Packed
+from hfcompress.bundle.measuring.checksums import sha256
+from hfcompress.bundle.measuring.failures import RefusedError, refusing
+from hfcompress.bundle.measuring.onnx_runtime import CPU, CUDA, check_placement, failures_of
+from hfcompress.bundle.measuring.run import measure
+from hfcompress.runtimes.providers import SIZE_OPERATORS
 from tests.bundle.conftest import Device, read
 
 pytestmark = pytest.mark.export
@@ -101,8 +108,8 @@ def test_a_provider_that_leaves_operators_to_another_is_refused(bundled: Bundled
     azure = "AzureExecutionProvider"  # which CPU builds have, and which computes nothing of a graph
     if azure not in onnxruntime.get_available_providers():
         pytest.skip(f"this build has no {azure}")
-    with pytest.raises(measure.RefusedError, match=rf"{azure} leaves \d+ operators to {measure.CPU}, as "):
-        measure.measure(bundled("onnxruntime"), 1, azure)
+    with pytest.raises(RefusedError, match=rf"{azure} leaves \d+ operators to {CPU}, as "):
+        measure(bundled("onnxruntime"), 1, azure)
 
 
 def test_sizes_beside_cuda_may_be_computed_on_the_cpu_and_nothing_else() -> None:
@@ -110,19 +117,19 @@ def test_sizes_beside_cuda_may_be_computed_on_the_cpu_and_nothing_else() -> None
         nodes = [SimpleNamespace(name=f"/{name}", op_type=name) for name in operators]
         return SimpleNamespace(ep_name=provider, get_nodes=lambda: nodes)
 
-    cuda, sizes = part(measure.CUDA, "MatMul"), part(measure.CPU, "Shape", "Gather")
-    measure.check_placement([cuda, sizes], measure.CUDA)
-    with pytest.raises(measure.RefusedError, match=r"leaves 2 operators to CPUExecutionProvider, as /Shape"):
-        measure.check_placement([part("Other", "MatMul"), sizes], "Other")
-    with pytest.raises(measure.RefusedError, match=r"leaves 1 operators to CPUExecutionProvider, as /MatMul .MatMul."):
-        measure.check_placement([cuda, sizes, part(measure.CPU, "MatMul")], measure.CUDA)
+    cuda, sizes = part(CUDA, "MatMul"), part(CPU, "Shape", "Gather")
+    check_placement([cuda, sizes], CUDA, SIZE_OPERATORS)
+    with pytest.raises(RefusedError, match=r"leaves 2 operators to CPUExecutionProvider, as /Shape"):
+        check_placement([part("Other", "MatMul"), sizes], "Other", SIZE_OPERATORS)
+    with pytest.raises(RefusedError, match=r"leaves 1 operators to CPUExecutionProvider, as /MatMul .MatMul."):
+        check_placement([cuda, sizes, part(CPU, "MatMul")], CUDA, SIZE_OPERATORS)
 
 
 def resealed(folder: Path) -> Path:
     """Checksums of what is in the folder now: what a runtime says of it, not what `verify` does."""
     sums = folder / "SHA256SUMS"
     names = [line.partition("  ")[2] for line in sums.read_text().splitlines()]
-    sums.write_text("".join(f"{measure.sha256(folder / name)}  {name}\n" for name in names))
+    sums.write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in names))
     return folder
 
 
@@ -137,6 +144,17 @@ def test_what_a_runtime_fails_with_is_one_line_and_no_traceback(target: str, bun
     assert "Traceback" not in done.stderr
 
 
+def test_a_fault_of_the_script_is_none_of_the_runtime_and_keeps_its_traceback(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="cannot run: out of memory"), refusing("cannot run", (RuntimeError,)):
+        raise RuntimeError("out\nof  memory")
+    with pytest.raises(KeyError), refusing("cannot run", (RuntimeError,)):
+        {}["logits"]
+    onnxruntime = pytest.importorskip("onnxruntime")
+    (tmp_path / "no.onnx").write_bytes(b"no graph")
+    with pytest.raises(failures_of(onnxruntime)):
+        onnxruntime.InferenceSession(tmp_path / "no.onnx")
+
+
 @pytest.mark.parametrize(
     ("device_name", "precision", "flags", "message"),
     [
@@ -149,9 +167,9 @@ def test_openvino_refuses_devices_that_choose_and_precisions_that_are_imitated(
     device_name: str, precision: str, flags: str, message: str, bundled: Bundled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("openvino")
-    monkeypatch.setattr(measure, "fields_of", lambda path: {"flags": flags})
-    with pytest.raises(measure.RefusedError, match=message):
-        measure.measure(bundled("openvino", precision=precision), 1, device_name)
+    monkeypatch.setattr(host, "fields_of", lambda path: {"flags": flags})
+    with pytest.raises(RefusedError, match=message):
+        measure(bundled("openvino", precision=precision), 1, device_name)
 
 
 class Taken:
@@ -180,9 +198,9 @@ def test_openvino_is_asked_what_it_took(
     devices: list[str], hint: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = SimpleNamespace(Core=lambda: Taken(devices, hint), __version__="2026.4")
-    monkeypatch.setattr(measure, "load_library", lambda name, how: library)
-    with pytest.raises(measure.RefusedError, match=message):
-        measure.OpenVino(tmp_path, {"precision": "fp16", "model": "model.onnx", "outputs": []}, 1, measure.CPU)
+    monkeypatch.setattr(open_vino, "load_library", lambda name, how: library)
+    with pytest.raises(RefusedError, match=message):
+        open_vino.OpenVino(tmp_path, {"precision": "fp16", "model": "model.onnx", "outputs": []}, 1, CPU)
 
 
 def test_a_runtime_that_is_not_installed_is_named(bundled: Bundled, device: Device) -> None:
@@ -191,32 +209,18 @@ def test_a_runtime_that_is_not_installed_is_named(bundled: Bundled, device: Devi
     assert "the Python package openvino cannot be imported" in done.stderr
 
 
-def test_the_script_is_python_of_a_jetson_and_imports_no_more_than_it_says() -> None:
-    text = Path(measure.__file__).read_text(encoding="utf-8")
-    tree = ast.parse(text, feature_version=(3, 10))
-    imported = {
-        name.partition(".")[0]
-        for node in ast.walk(tree)
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module or ""]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
+def test_what_is_copied_is_python_of_a_jetson_and_imports_no_more_than_it_says(bundled: Bundled) -> None:
+    folder = bundled("onnxruntime")
+    files = [folder / "measure.py", *sorted((folder / "measuring").iterdir())]
+    assert {path.suffix for path in files} == {".py"}
+    nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text(), feature_version=(3, 10)))]
+    named = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    within = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    assert {node.level for node in within} == {0, 1}
+    named += [node.module or "" for node in within if node.level == 0]
     standard = {"argparse", "ctypes", "hashlib", "importlib", "json", "os", "platform", "resource", "shutil"}
-    assert imported <= standard | {
-        "subprocess",
-        "sys",
-        "time",
-        "collections",
-        "contextlib",
-        "pathlib",
-        "typing",
-        "numpy",
-        "__future__",
-    }
+    standard |= {"subprocess", "sys", "time", "collections", "contextlib", "pathlib", "typing", "__future__"}
+    assert {name.partition(".")[0] for name in named} <= standard | {"numpy", "measuring"}
 
 
 @pytest.mark.parametrize("decision", ["class", "classes", "number"])
@@ -225,7 +229,7 @@ def test_decisions_and_differences_are_those_of_the_whole_sample(decision: str) 
     reference = rng.normal(size=(50, 4)).astype(np.float32)
     ours = reference + rng.normal(scale=0.1, size=reference.shape).astype(np.float32)
     spread = float(np.ptp(reference))
-    tally = measure.Tally(decision, spread)
+    tally = Tally(decision, spread)
     for start in range(0, 50, 7):
         tally.compare(ours[start : start + 7], reference[start : start + 7])
     same = {
@@ -243,7 +247,7 @@ def test_decisions_and_differences_are_those_of_the_whole_sample(decision: str) 
 def test_won_and_lost_are_rows_whose_verdict_changed() -> None:
     labels = np.array([0, 0, 0, 1, 1])
     reference, ours = (np.eye(2)[np.array(found)] for found in ([0, 1, 1, 1, 0], [0, 0, 1, 0, 0]))
-    tally = measure.Tally("class", 1.0)
+    tally = Tally("class", 1.0)
     tally.judge(ours, reference, labels)
     assert tally.accuracy() == {"value": 2 / 5, "rows": 5, "correct": 2, "won": 1, "lost": 1}
 
@@ -251,11 +255,11 @@ def test_won_and_lost_are_rows_whose_verdict_changed() -> None:
 def test_outputs_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "sample.npz", **{"0.x": np.zeros((1, 2))})
     np.savez(tmp_path / "reference.npz", **{"0.logits": np.zeros((1, 2)), "0.labels": np.zeros(1)})
-    packed = [measure.Packed(tmp_path / f"{name}.npz") for name in ("sample", "reference")]
+    packed = [Packed(tmp_path / f"{name}.npz") for name in ("sample", "reference")]
     bundle: dict[str, Any] = {"decision": "class", "outputs": ["logits"], "metric": "accuracy"}
 
     def overflowing(batch: Any) -> Any:
         return {"logits": np.array([[np.inf, 0.0]])}
 
-    with pytest.raises(measure.RefusedError, match="1 of 2 numbers in `logits` are NaN or infinite"):
-        measure.judge(overflowing, bundle, *packed)
+    with pytest.raises(RefusedError, match="1 of 2 numbers in `logits` are NaN or infinite"):
+        judge(overflowing, bundle, *packed)
