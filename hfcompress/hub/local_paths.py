@@ -34,6 +34,11 @@ _OTHER_NAMES = frozenset(
 #: An absolute path of POSIX, with a folder in it, of a home, or of Windows.
 _ABSOLUTE = re.compile(r"(/[^/\s][^/\n]*/[^/\n]|~[\w.-]*/[^/\n]|[A-Za-z]:[\\/]+[^\\/\n]|\\\\[^\\\s]+\\)")
 
+#: The folders of an absolute path, of a home or of Windows; no part of a web address or of `and/or`.
+_FOLDERS = re.compile(
+    r"""(?:file://|(?<![\w.:/\\~-]))(?:~[\w.-]*[/\\]|[A-Za-z]:[\\/]|\\\\|/)(?:[^\s/\\'"`:,;()]+[/\\])*(?=[^\s/\\])"""
+)
+
 
 def without_local_paths(value: Any) -> Any:
     """Plain data in which every place that is an absolute path, or in a home folder, is its last name."""
@@ -67,6 +72,11 @@ def published_name(place: str) -> str:
     if not windows and not place.startswith(("/", "~")):
         return place
     return (PureWindowsPath(place) if windows else PurePosixPath(place)).name or "folder"
+
+
+def without_folders(text: str) -> str:
+    """Words, of a library say, in which every absolute path is its last name; folders with spaces are cut in part."""
+    return _FOLDERS.sub("", text)
 
 
 def _of_key(key: str, item: Any) -> Any:

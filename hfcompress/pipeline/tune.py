@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from hfcompress.benchmark.statistics import SPREAD_LIMIT, percentiles, ratio_int
 from hfcompress.benchmark.stream_session import StreamSession
 from hfcompress.errors import InputError
 from hfcompress.host import default_threads, describe_host, host_id
+from hfcompress.hub.local_paths import without_folders
 from hfcompress.models.folder import read_config, task_of
 from hfcompress.pipeline.folder import RunFolder
 from hfcompress.progress import SILENT, Progress
@@ -45,10 +45,6 @@ from hfcompress.tune.search import Findings, Found, Search, StreamRows
 
 #: Rows of a stream: of text, and of what has one size.
 _ROWS, _EQUAL_ROWS = 512, 128
-#: The folders of an absolute path, of a home or of Windows; no part of a web address or of `and/or`.
-_FOLDERS = re.compile(
-    r"""(?:file://|(?<![\w.:/\\~-]))(?:~[\w.-]*[/\\]|[A-Za-z]:[\\/]|\\\\|/)(?:[^\s/\\'"`:,;()]+[/\\])*(?=[^\s/\\])"""
-)
 
 
 @dataclass(frozen=True)
@@ -207,7 +203,7 @@ def _without_folders(reason: str, artifact: Path) -> str:
 
     The artifact's own path is known, and may hold spaces.
     """
-    return _FOLDERS.sub("", reason.replace(str(artifact), artifact.name))
+    return without_folders(reason.replace(str(artifact), artifact.name))
 
 
 def _shape(settings: Settings) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hfcompress.hub.local_paths import published_name, without_local_paths
+from hfcompress.hub.local_paths import published_name, without_folders, without_local_paths
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,18 @@ def test_every_place_of_a_recipe_is_found_and_nothing_else_is_touched() -> None:
             "int8": {"quantize": {"skip": ["/bert/encoder/*"]}},
         },
     }
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("/home/me/runs/int8/model.onnx cannot be run", "model.onnx cannot be run"),
+        ("'/usr/lib/libcuda.so': no such file (/tmp/job-1/x.log)", "'libcuda.so': no such file (x.log)"),
+        ("file:///home/me/a.py:12, in ~/code/b.py", "a.py:12, in b.py"),
+        (r'File "C:\Users\me\c.py", line 3', 'File "c.py", line 3'),
+        ("what=/data/x/", "what=x/"),
+        ("see https://example.org/a/b and/or model/config.json, 1 / 2", None),
+    ],
+)
+def test_words_name_no_folder(text: str, told: str | None) -> None:
+    assert without_folders(text) == (told or text)
