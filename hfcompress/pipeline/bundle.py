@@ -190,12 +190,12 @@ class _Packing:
 
     def write(self, out: Path) -> Bundle:
         """Check what the target would refuse, answer the sample, and write."""
+        files = hash_folder(self.artifact.path)
+        digest, travelling = digest_of(files), self._serving(files)
         profiles = self._profiles() if self.config.builds_engine else {}
         if self.config.builds_engine:
             self._lint(profiles)
         self._warn()
-        files = hash_folder(self.artifact.path)
-        digest, travelling = digest_of(files), self._serving(files)
         with writing_bundle(out) as folder:
             model = copy_model(self.artifact.path, self.artifact.format, folder)
             chosen = self.data.sampled(self.split, self.config.rows, self.seed)
