@@ -17,7 +17,7 @@ demo: $(INSTALLED)
 
 # One torch thread a worker: two workers on two cores are faster than one worker with two threads.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

@@ -8,6 +8,7 @@ from typing import Any
 
 from hfcompress.errors import StageError
 from hfcompress.onnx_graph.file import model_file
+from hfcompress.openvino_ir.core import openvino_core
 from hfcompress.openvino_ir.file import MODEL
 from hfcompress.openvino_ir.library import import_openvino, reason
 
@@ -19,7 +20,7 @@ def convert_onnx(graph: Path, out: Path) -> Path:
         StageError: OpenVINO cannot read the graph; its reason.
     """
     try:
-        return save(import_openvino().Core().read_model(model_file(graph)), out)
+        return save(openvino_core().read_model(model_file(graph)), out)
     except RuntimeError as error:
         raise StageError(f"OpenVINO cannot convert {graph.name}: {reason(error)}") from error
 

@@ -26,9 +26,10 @@ from hfcompress.models.architectures import ARCHITECTURES
 from hfcompress.models.folder import read_config
 from hfcompress.models.quiet import quiet
 from hfcompress.openvino_ir.convert import save
+from hfcompress.openvino_ir.core import keeping_signal_stack, openvino_core
 from hfcompress.openvino_ir.file import ir_file
 from hfcompress.openvino_ir.layers import is_quantized, read_layers
-from hfcompress.openvino_ir.library import import_nncf, import_openvino, sending_nothing
+from hfcompress.openvino_ir.library import import_nncf, sending_nothing
 from hfcompress.quantize.layers import matching
 from hfcompress.quantize.rows import calibration_batches
 from hfcompress.quantize.targets import scheme_for
@@ -84,7 +85,7 @@ def write_int8(config: QuantizeConfig, source: Path, out: Path, batches: Batches
         raise StageError(f"{source.name} is quantized already; give `from` the fp32 export")
     skip = matching({layer.name: layer.type for layer in read_layers(graph)}, config.skip, _SKIPPABLE)
     transformer = is_transformer(read_config(source))
-    quantized = _quantized(config, import_openvino().Core().read_model(graph), batches, skip, transformer)
+    quantized = _quantized(config, openvino_core().read_model(graph), batches, skip, transformer)
     shutil.copytree(source, out, ignore=shutil.ignore_patterns("*.xml", "*.bin", MANIFEST), dirs_exist_ok=True)
     count = integer_product_count(save(quantized, out))
     if count == 0:
@@ -112,7 +113,7 @@ def _quantized(config: QuantizeConfig, model: Any, batches: Batches, skip: Seque
     names = {port.any_name: port.element_type.to_dtype() for port in model.inputs}
     rows = [{name: row[name].astype(dtype) for name, dtype in names.items()} for row in _rows(batches)]
     # Its bars and log lines go to stdout, which is for results.
-    with sending_nothing(), quiet("nncf"), redirect_stdout(io.StringIO()):
+    with sending_nothing(), keeping_signal_stack(), quiet("nncf"), redirect_stdout(io.StringIO()):
         return nncf.quantize(
             model,
             nncf.Dataset(rows),

@@ -32,10 +32,11 @@ import numpy as np
 from hfcompress.errors import ModelError, ProviderError
 from hfcompress.extras import require
 from hfcompress.onnx_graph.file import model_file
+from hfcompress.openvino_ir.core import openvino_core
 from hfcompress.openvino_ir.executed import Product, products_of
 from hfcompress.openvino_ir.file import ir_file
 from hfcompress.openvino_ir.layers import is_quantized
-from hfcompress.openvino_ir.library import import_openvino, reason
+from hfcompress.openvino_ir.library import reason
 from hfcompress.runtimes.base import check_inputs
 from hfcompress.runtimes.lengths import MASK, most_positions, padded, rounded
 from hfcompress.runtimes.settings import Precision, Settings
@@ -77,7 +78,7 @@ class OpenVinoRuntime:
         self.name = f"openvino:{device}"
         self.streams = settings.streams
         self.threads = settings.threads or max(1, _all_cores() // settings.streams)
-        core = import_openvino().Core()
+        core = openvino_core()
         _check_device(core, device)
         self._model = _compile(core, graph, device, self._options(core, device, settings))
         self._dtypes = {port.any_name: port.element_type.to_dtype() for port in self._model.inputs}

@@ -18,9 +18,10 @@ from hfcompress.errors import InputError, StageError
 from hfcompress.hub.layout import RunFacts, layout
 from hfcompress.hub.scan import scan
 from hfcompress.hub.verify import verify
+from hfcompress.openvino_ir.core import _swap, keeping_signal_stack, openvino_core
 from hfcompress.openvino_ir.file import MODEL, ir_file
 from hfcompress.openvino_ir.layers import is_quantized, parameter_count
-from hfcompress.openvino_ir.library import import_openvino
+from hfcompress.openvino_ir.library import import_nncf, import_openvino
 from hfcompress.pipeline.quantize import quantize_model
 from hfcompress.pipeline.run import run_recipe
 from hfcompress.quantize import nncf as nncf_module
@@ -184,7 +185,8 @@ def test_the_cards_program_gives_the_answers_that_were_measured(
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repo, name: str(Path(repo) / name))
     monkeypatch.setattr("builtins.print", lambda *_: None)
     names: dict[str, Any] = {}
-    exec(compile(program.replace('["Write your own text here."]', repr(texts)), "card", "exec"), names)
+    with keeping_signal_stack():
+        exec(compile(program.replace('["Write your own text here."]', repr(texts)), "card", "exec"), names)
     tokenizer = AutoTokenizer.from_pretrained(folder / "artifacts" / "openvino-int8")
     batch = dict(tokenizer(texts, padding=True, return_tensors="np"))
     expected = OpenVinoRuntime(folder / "artifacts" / "openvino-int8", settings=Settings(threads=1)).predict(batch)
@@ -225,6 +227,25 @@ def test_no_padding_takes_part_in_calibration(source: Path, tmp_path: Path) -> N
     assert written[0] == written[1]
 
 
+def test_a_core_that_nncf_leaves_behind_takes_no_stack_for_signals_along(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nncf, left = import_nncf(), []
+    quantize = nncf.quantize
+
+    def leaving(*args: Any, **kwargs: Any) -> Any:
+        left.append(import_openvino().Core())
+        assert left[0].available_devices
+        assert _swap(None).ss_sp != before
+        return quantize(*args, **kwargs)
+
+    monkeypatch.setattr(nncf, "quantize", leaving)
+    before = _swap(None).ss_sp
+    write_int8(calibrated(), source, tmp_path, int8_graphs.text_batches(4, 4))
+    assert left
+    assert _swap(None).ss_sp == before
+
+
 def test_what_is_quantized_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(StageError, match="openvino-int8 is quantized already; give `from` the fp32 export"):
         write_int8(calibrated(), folder / "artifacts" / "openvino-int8", tmp_path, [])
@@ -236,7 +257,7 @@ def test_where_products_saturate_weights_have_seven_bits(
 ) -> None:
     monkeypatch.setattr(nncf_module, "scheme_for", lambda *_: SCHEMES[target])
     write_int8(calibrated(), source, tmp_path, int8_graphs.text_batches(4, 4))
-    nodes = import_openvino().Core().read_model(ir_file(tmp_path)).get_ops()
+    nodes = openvino_core().read_model(ir_file(tmp_path)).get_ops()
     readers = [node for node in nodes if node.get_type_name() == "MatMul"]
     weights = [_integers_behind(reader) for reader in readers]
     assert max(int(np.abs(found.astype(np.int32)).max()) for found in weights if found is not None) in (
