@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hfcompress import host as package_host
 from hfcompress.bundle.measurement import read_measurement
 from hfcompress.bundle.measuring import host, open_vino
 from hfcompress.bundle.measuring.answers import Tally, judge
@@ -21,6 +22,7 @@ from hfcompress.bundle.measuring.checksums import sha256
 from hfcompress.bundle.measuring.failures import RefusedError, refusing
 from hfcompress.bundle.measuring.onnx_runtime import CPU, CUDA, check_placement, failures_of
 from hfcompress.bundle.measuring.run import measure
+from hfcompress.runtimes.openvino import _PRECISIONS
 from hfcompress.runtimes.providers import SIZE_OPERATORS
 from tests.bundle.conftest import Device, read
 
@@ -263,3 +265,10 @@ def test_outputs_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(RefusedError, match="1 of 2 numbers in `logits` are NaN or infinite"):
         judge(overflowing, bundle, *packed)
+
+
+def test_what_is_copied_and_cannot_import_ours_says_the_same() -> None:
+    assert open_vino.OPENVINO_PRECISIONS == _PRECISIONS
+    assert host.describe_host([])["flags"] == package_host.describe_host().flags
+    assert host.has_bf16() == package_host.has_bf16()
+    assert host.usable_cores() == package_host.usable_cores()
