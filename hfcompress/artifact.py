@@ -190,15 +190,31 @@ def damage(folder: Path, manifest: Manifest) -> str | None:
     return f"{extra[0]} was added" if extra else None
 
 
+def max_length_of(details: Mapping[str, Any], origin: Path) -> int | None:
+    """Tokens at which an artifact's run cut its texts; None where its manifest does not say.
+
+    Raises:
+        InputError: it says something else.
+    """
+    value = details.get("max_length")
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{origin / MANIFEST} says max_length {value!r}, which should be a number of tokens")
+    return value
+
+
 def check_replaceable(folder: Path, source: Path) -> None:
     """Refuse an output folder whose replacement would delete what the user did not mean.
 
     Raises:
-        InputError: it holds `source`, or it has contents and is no model folder.
+        InputError: it holds `source` or lies in it, or it has contents and is no model folder.
     """
-    out = folder.expanduser().resolve()
-    if out in (source.resolve(), *source.resolve().parents):
+    out, held = folder.expanduser().resolve(), source.resolve()
+    if out == held or out in held.parents:
         raise InputError(f"{folder} holds the source {source} and would be replaced as a whole; name one beside it")
+    if held in out.parents:
+        raise InputError(f"{folder} lies in the source {source}, which it would change; name a folder beside it")
     if out.exists() and not out.is_dir():
         raise InputError(f"{folder} is a file; name a folder")
     if out.is_dir() and any(out.iterdir()) and not (out / "config.json").is_file():

@@ -23,6 +23,7 @@ from hfcompress.artifact import (
     digest_of,
     hash_file,
     hash_folder,
+    max_length_of,
     model_bytes,
     model_digest,
     read_manifest,
@@ -273,6 +274,7 @@ def test_an_output_folder_that_may_be_replaced_passes(tmp_path: Path) -> None:
     [
         ("model", "holds the source"),
         (".", "holds the source"),
+        ("model/fixed", "lies in the source"),
         ("photos", "no model folder and not empty"),
         ("file", "is a file"),
     ],
@@ -285,3 +287,13 @@ def test_an_output_folder_whose_loss_would_hurt_is_refused(tmp_path: Path, out: 
     with pytest.raises(InputError, match=message):
         check_replaceable(tmp_path / out, source)
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("value", ["abc", "12", 0, True, 1.5])
+def test_a_length_that_is_none_is_refused_with_its_manifest(value: object) -> None:
+    with pytest.raises(
+        InputError, match=r"model/manifest\.json says max_length .*, which should be a number of tokens"
+    ):
+        max_length_of({"max_length": value}, Path("model"))
+    assert max_length_of({"max_length": 64}, Path("model")) == 64
+    assert max_length_of({}, Path("model")) is None

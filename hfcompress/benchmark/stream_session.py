@@ -135,20 +135,27 @@ def beyond_memory(settings: Sequence[Settings], format: str, size: int, free: in
     Those that take least are kept, so that as many as possible are. Sizes are guesses: see `_STREAM_BYTES`.
 
     Args:
-        settings: each of a worker of its own, which holds the model once for each stream.
+        settings: each of a worker of its own.
         format: of the model.
         size: of the model, in bytes.
         free: memory, in bytes.
     """
     base = _TORCH_BYTES if format == "torch" else _LIBRARY_BYTES
-    need = {each: base + each.streams * (size + _STREAM_BYTES) for each in settings}
+    need = {each: base + _copies(each) * size + each.streams * _STREAM_BYTES for each in settings}
     left, beyond = _SHARE * free, {}
     for each in [*settings[:1], *sorted(settings[1:], key=lambda each: need[each])]:
         if need[each] > left and each != settings[0]:
             beyond[each] = (
-                f"it takes about {need[each] / 1e9:.1f} GB ({each.streams} x {size / 1e6:.0f} MB of the model), and "
+                f"it takes about {need[each] / 1e9:.1f} GB ({_copies(each)} x {size / 1e6:.0f} MB of the model), and "
                 f"{max(0.0, left) / 1e9:.1f} of {free / 1e9:.1f} GB of free memory are left beside the others"
             )
         else:
             left -= need[each]
     return beyond
+
+
+def _copies(settings: Settings) -> int:
+    """How often a worker holds the model: ONNX Runtime's CPU provider once for each stream of several threads."""
+    name, _, provider = (settings.runtime or "").partition(":")
+    shared = name != "onnxruntime" or provider not in ("", "CPUExecutionProvider") or settings.threads == 1
+    return 1 if shared else settings.streams

@@ -42,12 +42,14 @@ def parse_profiles(texts: Iterable[str]) -> dict[str, Profile]:
     Raises:
         InputError: a text that says something else.
     """
-    found = {}
+    found: dict[str, Profile] = {}
     for text in texts:
         name, _, said = text.partition("=")
         parts = said.split(":")
         if not name or len(parts) not in (1, 3) or not all(_SIZES.fullmatch(part) for part in parts):
             raise InputError(f"a profile is INPUT=MIN:OPT:MAX, as in input_ids=1x8:16x64:32x128, got {text!r}")
+        if name in found:
+            raise InputError(f"two profiles of {name} were given, the second is {text!r}; give one")
         sizes = [tuple(int(size) for size in part.split("x")) for part in parts]
         found[name] = Profile(sizes[0], sizes[len(sizes) // 2], sizes[-1])
     return found
@@ -66,10 +68,18 @@ def derive_profiles(
         inputs: of the graph.
         lengths: of the rows that will be served.
         batches: rows of a batch, as many as will come.
+
+    Raises:
+        InputError: the graph has an input that the processor does not make.
     """
 
     def sizes(batch: int, tokens: int) -> dict[str, Sizes]:
         made = task.grid_batch(processor, batch, tokens, seed=0)
+        if unknown := sorted(set(inputs) - set(made)):
+            raise InputError(
+                f"the graph asks for {', '.join(unknown)}, which its processor does not make (it makes "
+                f"{', '.join(sorted(made))}); export it again without that input"
+            )
         return {name: made[name].shape for name in inputs}
 
     low, usual, high = (lengths.shortest, lengths.usual, lengths.longest) if lengths else (0, 0, 0)

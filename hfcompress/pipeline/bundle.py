@@ -18,6 +18,7 @@ from hfcompress.artifact import (
     damage,
     digest_of,
     hash_folder,
+    max_length_of,
     model_digest,
     read_manifest,
 )
@@ -103,14 +104,14 @@ def write_bundle(
     source, folder = Path(artifact), Path(out).expanduser().resolve()
     manifest, format = _checked(source, folder, config)
     measured = _of_run(source) if measured is None else measured
-    packing = _Packing(source, format, manifest, config, _with_length(measured, manifest), progress)
+    packing = _Packing(source, format, manifest, config, _with_length(measured, manifest, source), progress)
     return packing.write(folder)
 
 
 def _run_of(artifact: Path) -> RunFolder | None:
     """The run folder that an artifact lies in, if it does."""
     path = artifact.resolve()
-    folder = RunFolder(path.parents[1])
+    folder = RunFolder(path.parent.parent)
     return folder if folder.recipe.is_file() and folder.artifact(path.name) == path else None
 
 
@@ -154,9 +155,9 @@ def _checked(source: Path, out: Path, config: BundleConfig) -> tuple[Manifest | 
     return manifest, format
 
 
-def _with_length(measured: Measured, manifest: Manifest | None) -> Measured:
+def _with_length(measured: Measured, manifest: Manifest | None, source: Path) -> Measured:
     """Text is cut where the artifact's own run cut it."""
-    length = None if manifest is None else manifest.details.get("max_length")
+    length = None if manifest is None else max_length_of(manifest.details, source)
     if length is None:
         return measured
     return replace(measured, data=measured.data.model_copy(update={"max_length": length}))

@@ -55,7 +55,15 @@ def check_half(recipe: Recipe) -> None:
 
 def _check_precision(recipe: Recipe, name: str, config: EngineConfig) -> None:
     source = recipe.source_of(name)
-    quantized = source in recipe.stages and int8_config(recipe, source) is not None
+    if source in recipe.stages and recipe.stages[source].engine is not None:
+        raise InputError(f"stages.{name}: `{source}` is an engine already; let `from` name its graph")
+    int8 = int8_config(recipe, source) if source in recipe.stages else None
+    if int8 is not None and int8.target != "tensorrt":
+        raise InputError(
+            f"stages.{name}: `{source}` is INT8 for `target: {int8.target}`, which TensorRT does not read; let `from` "
+            "name a stage with `target: tensorrt`"
+        )
+    quantized = int8 is not None
     if quantized and config.precision != "int8":
         raise InputError(
             f"stages.{name}: `{source}` is INT8, and its engine needs `precision: int8`, got {config.precision}"

@@ -51,8 +51,8 @@ def _with(results: Results, found: MeasurementFile, origin: str) -> Results:
     identity = sha256_of({name: value for name, value in host.items() if name not in _CHANGING})[:12]
     measurement = _measurement(found, measured, identity, results.seed or 0)
 
-    def key(other: Measurement) -> tuple[str, str, str | None]:
-        return other.host, other.runtime, other.precision
+    def key(other: Measurement) -> tuple[str, str, str | None, int | None]:
+        return other.host, other.runtime, other.precision, other.threads
 
     kept = [other for other in measured.measurements if key(other) != key(measurement)]
     changed = measured.model_copy(update={"measurements": (*kept, measurement)})

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hfcompress.artifact import Artifact, digest_of, hash_folder, model_digest, read_manifest
+from hfcompress.artifact import Artifact, digest_of, hash_folder, max_length_of, model_digest, read_manifest
 from hfcompress.benchmark.process import Subject
 from hfcompress.benchmark.statistics import SPREAD_LIMIT, percentiles, ratio_interval, spread
 from hfcompress.benchmark.stream_session import StreamSession
@@ -38,7 +38,7 @@ from hfcompress.runtimes.settings import Settings
 from hfcompress.tasks import get_task
 from hfcompress.tasks.base import Task
 from hfcompress.tasks.data import collated
-from hfcompress.tasks.loading import load_data
+from hfcompress.tasks.dataset import load_inputs
 from hfcompress.tune.candidates import Candidate, default_settings, installed_runtimes, settings_for
 from hfcompress.tune.options import TuneOptions
 from hfcompress.tune.search import Findings, Found, Search, StreamRows
@@ -108,6 +108,7 @@ class TunedArtifact:
         made_for: the runtime that its manifest names.
         digest: of all its files.
         model_digest: of weights and graph alone.
+        max_length: tokens at which its run cut texts, if its manifest says so.
     """
 
     path: Path
@@ -116,6 +117,7 @@ class TunedArtifact:
     made_for: str | None
     digest: str
     model_digest: str
+    max_length: int | None
 
 
 def read_artifact(folder: Path) -> TunedArtifact:
@@ -135,19 +137,22 @@ def read_artifact(folder: Path) -> TunedArtifact:
     model = model_digest(files)
     if model is None:
         raise InputError(f"{folder} holds neither weights nor a graph; give an artifact's folder, as a whole")
-    return TunedArtifact(folder.resolve(), format_of(folder), get_task(task), made_for, digest_of(files), model)
+    length = None if manifest is None else max_length_of(manifest.details, folder)
+    return TunedArtifact(folder.resolve(), format_of(folder), get_task(task), made_for, digest_of(files), model, length)
 
 
 def stream_rows(
     artifact: TunedArtifact, data: DataConfig | None, split: Split | None, options: TuneOptions
 ) -> StreamRows:
-    """Rows of the data, chosen by the seed, in their order."""
+    """Rows of the data, chosen by the seed, in their order, cut where `load` cuts them; labels are not read."""
     config, role = _data_of(artifact.path, data, split)
-    processor = artifact.task.load_processor(artifact.path)
-    prepared = load_data(config, artifact.task, artifact.path, options.seed).prepared(role, processor)
-    most = options.rows or (_ROWS if TASKS[artifact.task.name].has_sequence else _EQUAL_ROWS)
+    task, processor = artifact.task, artifact.task.load_processor(artifact.path)
+    labels = task.labels_of_model(read_config(artifact.path))
+    rows = task.without_labels(load_inputs(config, role, task.name, options.seed), labels)
+    prepared = task.prepare(rows, processor, artifact.max_length or config.max_length, options.seed)
+    most = options.rows or (_ROWS if TASKS[task.name].has_sequence else _EQUAL_ROWS)
     chosen = np.sort(np.random.default_rng(options.seed).permutation(len(prepared))[:most])
-    prepared, collate = prepared.select(chosen), artifact.task.collate(processor)
+    prepared, collate = prepared.select(chosen), task.collate(processor)
     has_lengths = "length" in prepared.column_names
     lengths = np.asarray(prepared["length"]) if has_lengths else np.ones(len(prepared), dtype=np.int64)
 

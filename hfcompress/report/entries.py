@@ -87,13 +87,14 @@ def _words(host: Mapping[str, Any]) -> str:
 
 
 def _elsewhere(artifact: ArtifactResult, hosts: Mapping[str, str]) -> list[Entry]:
-    """Each under the shortest name that no other has: of its machine, with runtime and precision, with the device."""
+    """Each under the shortest name that no other has: its machine; runtime and precision; the device; its threads."""
     found = artifact.measurements
     machines = [hosts.get(each.host, each.host) for each in found]
     runtimes = [f"{machine}, {_how(each, device=False)}" for machine, each in zip(machines, found, strict=True)]
     devices = [f"{machine}, {_how(each, device=True)}" for machine, each in zip(machines, found, strict=True)]
-    names = zip(_unshared(machines), _unshared(runtimes), devices, strict=True)
-    called = [machine or runtime or device for machine, runtime, device in names]
+    threads = [f"{device}, {each.threads} threads" for device, each in zip(devices, found, strict=True)]
+    names = zip(_unshared(machines), _unshared(runtimes), _unshared(devices), threads, strict=True)
+    called = [machine or runtime or device or with_threads for machine, runtime, device, with_threads in names]
     return [Entry(f"{artifact.name} @ {name}", artifact, each) for name, each in zip(called, found, strict=True)]
 
 

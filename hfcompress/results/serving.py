@@ -151,6 +151,7 @@ def write_serving(serving: Serving, path: Path) -> None:
         temporary.write_text(serving_text(serving), encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise InputError(f"{path} cannot be written ({error.strerror}); choose another place with --out") from error
 
 

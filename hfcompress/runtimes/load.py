@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hfcompress.artifact import FileEntry, hash_folder, read_manifest
+from hfcompress.artifact import FileEntry, hash_folder, max_length_of, read_manifest
 from hfcompress.errors import InputError
 from hfcompress.hub.published import PublishedModel, choose, download, is_repo_id, read_repository_manifest
 from hfcompress.models.folder import check_safe, read_config, resolve, task_of
@@ -136,7 +136,7 @@ def load_for(
         processor=code.load_processor(found.folder),
         runtime=runtime_for(found.model, found.format, task, settings),
         labels=code.labels_of_model(config),
-        max_length=int(found.details.get("max_length", _MAX_LENGTH)),
+        max_length=max_length_of(found.details, found.folder) or _MAX_LENGTH,
         folder=found.folder,
         serving=chosen,
     )

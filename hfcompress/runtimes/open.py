@@ -31,10 +31,16 @@ def runtime_for(
         trust_remote_code: whether a torch model may bring its own code.
 
     Raises:
-        InputError: the format is unknown, or the runtime does not take it. Besides what the runtime itself raises.
+        InputError: the format is unknown, or the runtime does not take it, or not that precision. Besides what the
+            runtime itself raises.
     """
     wanted, _, target = (settings.runtime or "").partition(":")
     threads = _threads(settings)
+    if settings.precision not in (None, "fp32") and wanted != "openvino" and format != "openvino":
+        raise InputError(
+            f"a precision of {settings.precision} is OpenVINO's alone; {path} is run by {wanted or format}, which "
+            "computes as its file says: leave it out, or export with `dtype`"
+        )
     # Imports sit inside the arms: a machine that serves ONNX needs no torch.
     match format, wanted:
         case "torch", "" | "torch":

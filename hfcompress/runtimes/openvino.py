@@ -193,8 +193,8 @@ def _precision(core: Any, device: str, asked: Precision | None) -> str:
         able = has_bf16()  # OpenVINO also says so where it can only imitate it
     if not able:
         raise ProviderError(
-            f"`openvino:{device}` does not compute in {asked} on this machine (bf16 needs a CPU with avx512_bf16 or "
-            "amx_bf16); leave `precision` out, which is fp32"
+            f"`openvino:{device}` does not compute in {asked or 'fp32'} on this machine (bf16 needs a CPU with "
+            "avx512_bf16 or amx_bf16); give another `precision`, or none, which is fp32"
         )
     return hint
 
@@ -205,7 +205,7 @@ def _compile(core: Any, graph: Path, device: str, options: Mapping[str, Any]) ->
     except RuntimeError as error:
         raise ModelError(f"OpenVINO cannot load {graph}: {reason(error)}") from error
     used = model.get_property("EXECUTION_DEVICES")
-    if used != [device]:
+    if used not in ([device], [f"{device}.0"]):  # the first GPU calls itself `GPU.0`
         raise ProviderError(f"OpenVINO uses {', '.join(used)} and not {device} for {graph}; ask for `openvino:{CPU}`")
     return model
 

@@ -111,7 +111,9 @@ def _rung(
                     samples.left_out[key] = "the budget was spent before its turn came"
                 continue
             try:
-                samples.seconds.setdefault(key, []).append(measure(key))
+                seconds = measure(key)
             except MeasurementError as error:
                 samples.left_out[key] = str(error)
+            else:
+                samples.seconds.setdefault(key, []).append(seconds)
     return [key for key in alive if key not in samples.left_out]

@@ -71,13 +71,20 @@ def test_what_memory_does_not_hold_is_not_started_but_the_first_is(
 
 
 def test_memory_is_given_to_those_that_take_least() -> None:
-    settings = [Settings("onnxruntime", 64, 1), *(Settings("onnxruntime", 1, 2**power) for power in range(6, -1, -1))]
+    settings = [Settings("onnxruntime", 64, 1), *(Settings("onnxruntime", 2, 2**power) for power in range(6, -1, -1))]
     beyond = beyond_memory(settings, "onnx", 400_000_000, 10 * GB)  # 0.58, 0.58, 1.03, 1.93, 3.73 make 7.85
     assert [each.streams for each in beyond] == [16, 32, 64]
-    assert beyond[Settings("onnxruntime", 1, 16)] == (
+    assert beyond[Settings("onnxruntime", 2, 16)] == (
         "it takes about 7.3 GB (16 x 400 MB of the model), and 0.1 of 10.0 GB of free memory are left beside the others"
     )
     assert not beyond_memory(settings, "onnx", 400_000_000, 1000 * GB)
+
+
+@pytest.mark.parametrize("runtime", ["openvino:CPU", "torch", "onnxruntime:CUDAExecutionProvider", "onnxruntime"])
+def test_streams_that_share_one_copy_need_its_memory_once(runtime: str) -> None:
+    threads = 1 if runtime == "onnxruntime" else 2
+    settings = [Settings(runtime, threads, 1), Settings(runtime, threads, 8)]
+    assert not beyond_memory(settings, "onnx", 4 * GB, 16 * GB)
 
 
 def test_the_first_is_kept_whatever_it_takes() -> None:

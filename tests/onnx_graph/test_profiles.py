@@ -27,6 +27,19 @@ def test_what_is_no_profile_is_refused(text: str) -> None:
         parse_profiles([text])
 
 
+def test_two_profiles_of_one_input_are_refused() -> None:
+    with pytest.raises(InputError, match="two profiles of image were given, the second is 'image=3x4'"):
+        parse_profiles(["image=1x2", "image=3x4"])
+
+
+def test_an_input_that_the_processor_does_not_make_is_named(classifier: Path) -> None:
+    task = get_task("text-classification")
+    with pytest.raises(InputError, match="the graph asks for position_ids, which its processor does not make"):
+        derive_profiles(
+            task, task.load_processor(classifier), ["input_ids", "position_ids"], Lengths(np.bincount([4])), (1,)
+        )
+
+
 @pytest.mark.export
 @pytest.mark.parametrize(
     ("texts", "node", "what"),

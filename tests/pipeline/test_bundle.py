@@ -23,6 +23,7 @@ from hfcompress.bundle.measuring.batches import Packed
 from hfcompress.bundle.measuring.onnx_runtime import CPU
 from hfcompress.bundle.measuring.run import measure
 from hfcompress.cli import failure, main
+from hfcompress.cli.bundle import _rows
 from hfcompress.errors import InputError, ModelError
 from hfcompress.export.api import export_onnx
 from hfcompress.onnx_graph.profiles import parse_profiles
@@ -317,3 +318,17 @@ def test_every_other_task_is_compared_with_the_answers_that_travel_along(
     assert found["agreement"]["share"] == 1.0
     assert found["agreement"]["decisions"] >= 20
     assert "no metric, which for" in (tmp_path / "b" / "README.md").read_text()
+
+
+def test_a_model_in_the_root_of_the_file_system_is_of_no_run() -> None:
+    assert measured_in_run(Path("/")) is None
+    assert measured_in_run(Path("/model")) is None
+
+
+@pytest.mark.parametrize("all_splits", [True, False])
+def test_splits_that_nobody_measures_are_read_for_engines_alone(tmp_path: Path, all_splits: bool) -> None:
+    for name in ("train", "validation", "test"):
+        (tmp_path / f"{name}.csv").write_text("text,label\nword1,1\n")
+    config, role = _rows(str(tmp_path), [], "validation", all_splits)
+    assert role == "validation"
+    assert list(config.splits) == (["train", "validation", "test"] if all_splits else ["validation"])

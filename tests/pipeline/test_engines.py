@@ -17,20 +17,26 @@ from hfcompress.tasks import get_task
 from tests import tiny
 
 TEXT = get_task("text-classification")
-INT8 = {"quantize": {"target": "tensorrt", "calibration": {}}}
 
 
-def recipe(engine: dict[str, Any], *, int8: bool = False, **export: Any) -> Recipe:
+def recipe(
+    engine: dict[str, Any],
+    *,
+    int8: bool = False,
+    target: str = "tensorrt",
+    again: dict[str, Any] | None = None,
+    **export: Any,
+) -> Recipe:
     stages: dict[str, Any] = {"onnx": {"export": export}}
     if int8:
-        stages["int8"] = INT8
+        stages["int8"] = {"quantize": {"target": target, "calibration": {}}}
     return parse_recipe(
         {
             "name": "engines",
             "task": "text-classification",
             "model": "some/model",
             "data": {"path": "rows.csv"},
-            "stages": {**stages, "trt": {"engine": engine}},
+            "stages": {**stages, "trt": {"engine": engine}, **({} if again is None else {"again": again})},
             "benchmark": {"batch": [1, 4], "sequence": [16, 128], "stream": {"batch": 48}},
         }
     )
@@ -88,3 +94,14 @@ def test_a_recipe_with_an_engine_is_refused_before_any_work_where_there_is_no_te
     made["stages"]["trt"] = {"from": "onnx", "engine": {}}
     with pytest.raises(ProviderError, match=r"has no TensorrtExecutionProvider; it has .*hfcompress\[onnxruntime-gpu"):
         make_plan(parse_recipe(made))
+
+
+@pytest.mark.parametrize("target", ["avx512_vnni", "openvino", "auto"])
+def test_int8_for_another_target_is_refused(target: str) -> None:
+    with pytest.raises(InputError, match=f"`int8` is INT8 for `target: {target}`, which TensorRT does not read"):
+        check_engines(recipe({"precision": "int8"}, int8=True, target=target), TEXT)
+
+
+def test_an_engine_of_an_engine_is_refused() -> None:
+    with pytest.raises(InputError, match=r"stages\.again: `trt` is an engine already; let `from` name its graph"):
+        check_engines(recipe({}, again={"engine": {"precision": "bf16"}}), TEXT)

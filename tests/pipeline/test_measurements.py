@@ -89,8 +89,13 @@ def test_the_same_host_and_runtime_again_replaces_and_another_one_is_beside_it(t
     updated = said()["host"] | {"python": "3.12"}
     again = save(tmp_path / "b.json", host=updated, throughput={"rows": 200, "seconds": [0.05] * 3})
     other = save(tmp_path / "c.json", precision=None)
-    found = add_measurements(results(), [first, again, other]).artifact("int8").measurements
-    assert [(m.precision, m.throughput_per_s) for m in found] == [("fp16", 4000), (None, 2000)]
+    threads = save(tmp_path / "d.json", precision=None, runtime={**said()["runtime"], "threads": 1})
+    found = add_measurements(results(), [first, again, other, threads]).artifact("int8").measurements
+    assert [(m.precision, m.threads, m.throughput_per_s) for m in found] == [
+        ("fp16", 8, 4000),
+        (None, 8, 2000),
+        (None, 1, 2000),
+    ]
 
 
 def test_a_run_again_keeps_what_was_measured_of_artifacts_that_are_the_same(tmp_path: Path) -> None:

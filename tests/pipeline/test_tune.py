@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hfcompress import load, tune_artifact
 from hfcompress.artifact import digest_of, hash_folder
 from hfcompress.cli import failure, main
 from hfcompress.errors import InputError
-from hfcompress.pipeline.tune import _without_folders
+from hfcompress.pipeline.tune import _without_folders, read_artifact, stream_rows
 from hfcompress.recipe.data import DataConfig
 from hfcompress.results.serving import read_serving
 from hfcompress.runtimes import installed
@@ -122,3 +123,13 @@ def test_a_reason_names_no_folder_of_this_machine() -> None:
     reason = "/home/me/my runs/x/artifacts/int8/model.onnx cannot be run by /usr/lib/libx.so"
     told = _without_folders(reason, Path("/home/me/my runs/x/artifacts/int8"))
     assert told == "int8/model.onnx cannot be run by libx.so"
+
+
+@pytest.mark.export
+def test_rows_need_no_labels_and_are_cut_where_load_cuts_them(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("text\n" + "\n".join(["word1 word2 " * 40, "word3"]) + "\n")
+    artifact = read_artifact(run / "artifacts" / "onnx")
+    data = DataConfig(path=str(tmp_path / "rows.csv"), splits={"test": "train"}, max_length=32)
+    rows = stream_rows(replace(artifact, max_length=16), data, None, TuneOptions())
+    assert sorted(rows.lengths) == [3, 16]
+    assert sorted(stream_rows(replace(artifact, max_length=None), data, None, TuneOptions()).lengths) == [3, 32]

@@ -38,3 +38,9 @@ def test_a_runtime_of_another_format_is_refused(format: str, runtime: str, way_o
 def test_an_unknown_format_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="`gguf`, which no runtime takes"):
         runtime_for(tmp_path, "gguf", "text-classification")
+
+
+@pytest.mark.parametrize("format, runtime", [("onnx", None), ("onnx", "simulated:avx2"), ("torch", "torch")])
+def test_a_precision_that_would_be_dropped_is_refused(format: str, runtime: str | None, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a precision of bf16 is OpenVINO's alone"):
+        runtime_for(tmp_path, format, "text-classification", Settings(runtime, precision="bf16"))

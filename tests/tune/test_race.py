@@ -96,6 +96,7 @@ def test_a_candidate_that_fails_is_left_out_with_its_reason(
 ) -> None:
     found = search([1, 2, 3], failing(1))
     assert (found.best, found.left_out) == (2, {1: "out of memory"})  # type: ignore[attr-defined]
+    assert sorted(found.seconds, key=found.median) == [2, 3]  # type: ignore[attr-defined]
 
 
 def test_nobody_that_can_be_measured_is_an_error_with_every_reason() -> None:
