@@ -48,7 +48,7 @@ def bundle(
     config = BundleConfig(named[0], rows, named[1], parse_profiles(profile), serving)
     rows_of = None if data is None else (data, column, split)
     with Session(format_.value) as session:
-        measured = _measured(artifact, rows_of, tuple(batch), tuple(sequence), config.builds_engine)
+        measured = _measured(artifact, rows_of, tuple(batch), tuple(sequence))
         made = write_bundle(artifact, out, config, measured, session.progress)
     if session.format == "human":
         console = stdout_console()
@@ -62,26 +62,22 @@ def bundle(
     session.emit("bundle", out=str(out), bundle=made.model_dump(mode="json", by_alias=True))
 
 
-def _rows(path: str, columns: list[str], split: str | None, all_splits: bool) -> tuple[DataConfig, SplitRole]:
-    """The data, with all its splits or the measured one alone, and the role of that one."""
+def _rows(path: str, columns: list[str], split: str | None) -> tuple[DataConfig, SplitRole]:
+    """The data with all its splits, whose lengths an engine has to take, and the role of the one that is measured."""
     from hfcompress.tasks.dataset import split_names
 
     config = data_config(path, columns, split)
     (named,) = config.splits.values()
-    there = split_names(config) if all_splits else [named]
+    there = split_names(config)
     splits: dict[SplitRole, str] = {role: role for role in get_args(SplitRole) if role in there}
     role: SplitRole = next((role for role in splits if role == named), "test")
     return config.model_copy(update={"splits": {**splits, role: named}}), role
 
 
 def _measured(
-    artifact: Path,
-    rows: tuple[str, list[str], str | None] | None,
-    batch: tuple[int, ...],
-    sequence: tuple[int, ...],
-    builds_engine: bool,
+    artifact: Path, rows: tuple[str, list[str], str | None] | None, batch: tuple[int, ...], sequence: tuple[int, ...]
 ) -> Measured | None:
-    """What is said in place of the recipe; None: nothing is. An engine has to take the lengths of all splits."""
+    """What is said in place of the recipe; None: nothing is."""
     from hfcompress.pipeline.bundle import Measured, measured_in_run
     from hfcompress.recipe.data import BenchmarkConfig
 
@@ -90,5 +86,5 @@ def _measured(
     known = BenchmarkConfig() if found is None else found.benchmark
     benchmark = config_of(BenchmarkConfig, **{**known.model_dump(), **grid})
     if rows is not None:
-        return Measured(*_rows(*rows, all_splits=builds_engine), benchmark)
+        return Measured(*_rows(*rows), benchmark)
     return None if found is None else replace(found, benchmark=benchmark)

@@ -57,7 +57,7 @@ from hfcompress.runtimes.providers import SIZE_OPERATORS, TENSORRT
 from hfcompress.runtimes.settings import Settings
 from hfcompress.tasks import get_task
 from hfcompress.tasks.lengths import Lengths
-from hfcompress.tasks.loading import load_data
+from hfcompress.tasks.loading import load_data, load_prepared_inputs
 
 logger = logging.getLogger(__name__)
 
@@ -163,6 +163,13 @@ def _with_length(measured: Measured, manifest: Manifest | None, source: Path) ->
     return replace(measured, data=measured.data.model_copy(update={"max_length": length}))
 
 
+def _labelled(measured: Measured) -> DataConfig:
+    """The splits whose labels are read: the measured one, and the first, which says what labels there are."""
+    splits = measured.data.splits
+    read = {role: name for role, name in splits.items() if role in (measured.split, next(iter(splits)))}
+    return measured.data.model_copy(update={"splits": read, "unlabeled": None})
+
+
 class _Packing:
     """One bundle on its way."""
 
@@ -182,8 +189,9 @@ class _Packing:
         self.name = source.resolve().name if manifest is None else manifest.name
         self.config, self.progress = config, progress
         self.split, self.benchmark, self.seed = measured.split, measured.benchmark, measured.seed
+        self.all_data = measured.data
         self.task = get_task(name)
-        self.data = load_data(measured.data, self.task, source, self.seed)
+        self.data = load_data(_labelled(measured), self.task, source, self.seed)
         self.processor = self.task.load_processor(source)
         self.cells = grid(self.task, self.artifact, self.benchmark, self.seed)
         self.runtime: Runtime = runtime_for(source, format, name, Settings(self.artifact.runtime))
@@ -239,7 +247,8 @@ class _Packing:
     def _profiles(self) -> Profiles:
         """The sizes of the engine: those that were named, or those of all rows and of the latency grid."""
         self.progress.say("reading the lengths of all rows")
-        lengths = Lengths.of(self.data.prepared(split, self.processor) for split in self.data.rows.splits)
+        data, source = self.all_data, self.artifact.path
+        lengths = Lengths.of(load_prepared_inputs(data, role, self.task, source, self.seed) for role in data.splits)
         batches = (*self.benchmark.batch, self.benchmark.stream.batch)
         inputs = self.runtime.input_names
         of_data = derive_profiles(self.task, self.processor, inputs, lengths, batches)

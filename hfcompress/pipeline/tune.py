@@ -38,7 +38,7 @@ from hfcompress.runtimes.settings import Settings
 from hfcompress.tasks import get_task
 from hfcompress.tasks.base import Task
 from hfcompress.tasks.data import collated
-from hfcompress.tasks.dataset import load_inputs
+from hfcompress.tasks.loading import load_prepared_inputs
 from hfcompress.tune.candidates import Candidate, default_settings, installed_runtimes, settings_for
 from hfcompress.tune.options import TuneOptions
 from hfcompress.tune.search import Findings, Found, Search, StreamRows
@@ -146,13 +146,13 @@ def stream_rows(
 ) -> StreamRows:
     """Rows of the data, chosen by the seed, in their order, cut where `load` cuts them; labels are not read."""
     config, role = _data_of(artifact.path, data, split)
-    task, processor = artifact.task, artifact.task.load_processor(artifact.path)
-    labels = task.labels_of_model(read_config(artifact.path))
-    rows = task.without_labels(load_inputs(config, role, task.name, options.seed), labels)
-    prepared = task.prepare(rows, processor, artifact.max_length or config.max_length, options.seed)
+    if artifact.max_length is not None:
+        config = config.model_copy(update={"max_length": artifact.max_length})
+    task = artifact.task
+    prepared = load_prepared_inputs(config, role, task, artifact.path, options.seed)
     most = options.rows or (_ROWS if TASKS[task.name].has_sequence else _EQUAL_ROWS)
     chosen = np.sort(np.random.default_rng(options.seed).permutation(len(prepared))[:most])
-    prepared, collate = prepared.select(chosen), task.collate(processor)
+    prepared, collate = prepared.select(chosen), task.collate(task.load_processor(artifact.path))
     has_lengths = "length" in prepared.column_names
     lengths = np.asarray(prepared["length"]) if has_lengths else np.ones(len(prepared), dtype=np.int64)
 

@@ -35,6 +35,7 @@ from hfcompress.quantize.rows import calibration_batches
 from hfcompress.quantize.targets import scheme_for
 from hfcompress.recipe.nncf import misfits
 from hfcompress.recipe.stages import QuantizeConfig
+from hfcompress.runtimes.base import check_inputs
 from hfcompress.runtimes.lengths import MASK
 from hfcompress.runtimes.openvino import integer_product_count
 from hfcompress.stage import Inputs, Run
@@ -111,7 +112,7 @@ def is_transformer(config: Mapping[str, Any]) -> bool:
 def _quantized(config: QuantizeConfig, model: Any, batches: Batches, skip: Sequence[str], transformer: bool) -> Any:
     nncf = import_nncf()
     names = {port.any_name: port.element_type.to_dtype() for port in model.inputs}
-    rows = [{name: row[name].astype(dtype) for name, dtype in names.items()} for row in _rows(batches)]
+    rows = [_typed(row, names) for row in _rows(batches)]
     # Its bars and log lines go to stdout, which is for results.
     with sending_nothing(), keeping_signal_stack(), quiet("nncf"), redirect_stdout(io.StringIO()):
         return nncf.quantize(
@@ -122,6 +123,11 @@ def _quantized(config: QuantizeConfig, model: Any, batches: Batches, skip: Seque
             ignored_scope=nncf.IgnoredScope(names=list(skip)),
             advanced_parameters=_parameters(nncf, config),
         )
+
+
+def _typed(row: Mapping[str, np.ndarray], dtypes: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    check_inputs(row, dtypes, "NNCF")
+    return {name: row[name].astype(dtype) for name, dtype in dtypes.items()}
 
 
 def _parameters(nncf: Any, config: QuantizeConfig) -> Any:

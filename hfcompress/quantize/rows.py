@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from hfcompress.errors import DataError
-from hfcompress.models.folder import read_config
 from hfcompress.recipe.data import DataConfig, Split
 from hfcompress.tasks.base import Task
 from hfcompress.tasks.data import Data, length_sorted_batches
-from hfcompress.tasks.dataset import load_inputs
+from hfcompress.tasks.loading import load_prepared_inputs
 
 #: Rows of one batch. Every activation of a batch is in memory at once: 8 rows of 128 tokens take 270 MB in BERT base.
 BATCH_ROWS = 8
@@ -46,7 +45,5 @@ def unlabelled_batches(
     Raises:
         DataError: the dataset, the split or a column is missing, or there are no rows.
     """
-    processor, labels = task.load_processor(folder), task.labels_of_model(read_config(folder))
-    rows = task.without_labels(load_inputs(config, split, task.name, seed), labels)
-    prepared = task.prepare(rows, processor, config.max_length, seed)
-    return length_sorted_batches(prepared, task.collate(processor), BATCH_ROWS)
+    prepared = load_prepared_inputs(config, split, task, folder, seed)
+    return length_sorted_batches(prepared, task.collate(task.load_processor(folder)), BATCH_ROWS)

@@ -23,7 +23,6 @@ from hfcompress.bundle.measuring.batches import Packed
 from hfcompress.bundle.measuring.onnx_runtime import CPU
 from hfcompress.bundle.measuring.run import measure
 from hfcompress.cli import failure, main
-from hfcompress.cli.bundle import _rows
 from hfcompress.errors import InputError, ModelError
 from hfcompress.export.api import export_onnx
 from hfcompress.onnx_graph.profiles import parse_profiles
@@ -325,10 +324,15 @@ def test_a_model_in_the_root_of_the_file_system_is_of_no_run() -> None:
     assert measured_in_run(Path("/model")) is None
 
 
-@pytest.mark.parametrize("all_splits", [True, False])
-def test_splits_that_nobody_measures_are_read_for_engines_alone(tmp_path: Path, all_splits: bool) -> None:
-    for name in ("train", "validation", "test"):
-        (tmp_path / f"{name}.csv").write_text("text,label\nword1,1\n")
-    config, role = _rows(str(tmp_path), [], "validation", all_splits)
-    assert role == "validation"
-    assert list(config.splits) == (["train", "validation", "test"] if all_splits else ["validation"])
+@pytest.mark.export
+def test_labels_that_nobody_measures_are_not_read(ran: Ran, tmp_path: Path) -> None:
+    """As GLUE's test split has them; its lengths count for an engine all the same."""
+    for name, label, text in (("train", 1, "word1"), ("validation", 0, "word2"), ("test", -1, "word3 " * 9)):
+        rows = "".join(f"{text},{each}\n" for each in (label, abs(label), 0 if label >= 0 else -1))
+        (tmp_path / f"{name}.csv").write_text(f"text,label\n{rows}")
+    splits = {name: name for name in ("train", "validation", "test")}
+    measured = Measured(DataConfig(path=str(tmp_path), splits=splits), "validation", BenchmarkConfig())
+    made = write_bundle(artifact(ran, "onnx"), tmp_path / "out", BundleConfig("onnxruntime"), measured)
+    assert (made.split, made.rows) == ("validation", 3)
+    made = write_bundle(artifact(ran, "onnx"), tmp_path / "engine", BundleConfig("trtexec"), measured)
+    assert made.profiles["input_ids"].maximum[1] >= 11

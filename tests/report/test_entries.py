@@ -73,6 +73,11 @@ def test_two_of_one_machine_are_told_apart() -> None:
         "int8 @ NVIDIA Jetson Orin NX MAXN, onnxruntime:CPUExecutionProvider",
         "int8 @ NVIDIA Jetson Orin NX MAXN, onnxruntime:CUDAExecutionProvider",
     ]
+    threads = (there("h2", "openvino:CPU", 1), there("h2", "openvino:CPU", 2, threads=1))
+    assert [entry.name for entry in entries(measured(*threads))][-2:] == [
+        "int8 @ NVIDIA Jetson Orin NX MAXN, openvino:CPU, 8 threads",
+        "int8 @ NVIDIA Jetson Orin NX MAXN, openvino:CPU, 1 threads",
+    ]
     modes = [entry.name for entry in entries(measured(there("h2", "tensorrt", 1), there("h3", "tensorrt", 2)))][-2:]
     assert modes == ["int8 @ NVIDIA Jetson Orin NX MAXN", "int8 @ NVIDIA Jetson Orin NX 15W"]
     same = demo(hosts={"h1": HOST, "h2": JETSON, "h3": JETSON})
