@@ -101,8 +101,8 @@ class QdqGraph(Wiring):
         return node if node is not None and node.op_type == DEQUANTIZE else None
 
     def same_parameters(self, a: Any, b: Any) -> bool:
-        """Whether two Q or DQ have equal scales, zero points and axes."""
-        if attribute(a, "axis", None) != attribute(b, "axis", None):
+        """Whether two Q or DQ have equal scales, zero points, axes and integers: int8 behind uint8 is a clamp at 0."""
+        if attribute(a, "axis", None) != attribute(b, "axis", None) or self.integers_of(a) != self.integers_of(b):
             return False
         pairs = ((self.scale(a), self.scale(b)), (self.zero_point(a), self.zero_point(b)))
         return all(x is not None and y is not None and np.array_equal(x, y) for x, y in pairs)

@@ -9,7 +9,7 @@ import pytest
 
 from hfcompress.onnx_graph.lint import fix_, lint
 from tests.onnx_graph.lint import test_rules as plants
-from tests.onnx_graph.lint.crafted import clean, find, insert, insert_pair, store, stored
+from tests.onnx_graph.lint.crafted import clean, find, insert, store, stored
 
 pytestmark = pytest.mark.export
 
@@ -33,10 +33,6 @@ def middle_of_uint8(model: Any) -> None:
     store(model, "rows_zero", np.uint8(128))
 
 
-def rounded_twice_alike(model: Any) -> None:
-    find(model, "query").input[0] = insert_pair(model, "query", "rows_dq", "again", float(stored(model, "rows_scale")))
-
-
 def integers_that_move(model: Any) -> None:
     """A table of integers that is looked up, and activations that are cut and reshaped before they are dequantized."""
     parameters = [store(model, "table_scale", np.float32(0.1)), store(model, "table_zero", np.int8(0))]
@@ -51,7 +47,7 @@ def integers_that_move(model: Any) -> None:
 EXACT = [
     integers_that_move,
     middle_of_uint8,
-    rounded_twice_alike,
+    plants.rounded_twice_alike,
     plants.axis_that_is_not_written,
     plants.bias_in_32_bits,
     plants.stored_as_integers,
@@ -96,3 +92,13 @@ def test_a_clean_graph_is_left_as_it_is() -> None:
     model = clean()
     assert fix_(model) == 0
     assert model.SerializeToString() == clean().SerializeToString()
+
+
+def test_a_pair_that_rounds_to_another_type_is_a_clamp_and_stays() -> None:
+    model = clean()
+    plants.rounded_twice_alike(model)
+    store(model, "again_zero", np.uint8(0))
+    before = answers(model)
+    assert [finding.fixable for finding in lint(model) if finding.rule == "repeated-pair"] == [False]
+    fix_(model)
+    assert np.array_equal(answers(model), before)
