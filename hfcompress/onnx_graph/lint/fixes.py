@@ -110,7 +110,7 @@ def _rename_(names: Any, old: str, new: str) -> None:
 def drop_unread_(graph: QdqGraph) -> None:
     """Drop Q, DQ and constants that nothing reads any more, and what was inferred before."""
     for kind in (DEQUANTIZE, QUANTIZE):
-        read = graph.outputs | {name for node in graph.graph.node for name in node.input}
+        read = graph.read_now()
         for node in [each for each in graph.graph.node if each.op_type == kind and each.output[0] not in read]:
             graph.graph.node.remove(node)
     graph.drop_unread_constants_()

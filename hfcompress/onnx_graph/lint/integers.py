@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hfcompress.onnx_graph.lint.findings import Fault, Linted
-from hfcompress.onnx_graph.lint.graph import QdqGraph
+from hfcompress.onnx_graph.lint.graph import QUANTIZE, QdqGraph
 from hfcompress.onnx_graph.wiring import attribute
 
 #: Where 0 is in uint8 that stands for int8.
@@ -29,13 +29,15 @@ def integer_types(linted: Linted) -> Iterator[Fault]:
 
 
 def is_signed_in_disguise(graph: QdqGraph, node: Any) -> bool:
-    """Whether it quantizes to uint8 with zero point 128, which is int8 with zero point 0 but for an offset."""
+    """Whether it quantizes to uint8 with zero point 128, int8 with zero point 0 but for an offset, and can be that."""
     from onnx import TensorProto
 
     zero_point = graph.zero_point(node)
-    return (
-        graph.integers_of(node) == TensorProto.UINT8 and zero_point is not None and bool((zero_point == MIDDLE).all())
-    )
+    if graph.integers_of(node) != TensorProto.UINT8 or zero_point is None or not (zero_point == MIDDLE).all():
+        return False
+    if node.op_type == QUANTIZE:
+        return graph.is_dequantized_alone(node.output[0])
+    return graph.constant(node.input[0]) is not None
 
 
 def zero_points(linted: Linted) -> Iterator[Fault]:

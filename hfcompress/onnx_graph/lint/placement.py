@@ -64,7 +64,18 @@ def repeated_pairs(linted: Linted) -> Iterator[Fault]:
         if before is not None and before.op_type == DEQUANTIZE:
             same = graph.same_parameters(before, node)
             what = f"rounds what {graph.name_of(before)} has rounded{'' if same else ', with another scale'}"
-            yield linted.at(node, what, same)
+            yield linted.at(node, what, same and _is_left_out(graph, node))
+
+
+def _is_left_out(graph: QdqGraph, quantize: Any) -> bool:
+    """Whether its readers can do without: they are DQ by its own scale, whose readers can read something else."""
+    readers = graph.readers[quantize.output[0]]
+    return graph.can_be_renamed(quantize.output[0]) and all(
+        reader.op_type == DEQUANTIZE
+        and graph.same_parameters(quantize, reader)
+        and graph.can_be_renamed(reader.output[0])
+        for reader, _ in readers
+    )
 
 
 def stored_integers(linted: Linted) -> Iterator[Fault]:

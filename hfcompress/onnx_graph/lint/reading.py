@@ -137,13 +137,13 @@ def tensor_types(linted: Linted) -> Iterator[Fault]:
 
 
 def _is_dequantized_alike(graph: QdqGraph, node: Any) -> bool:
-    """Whether it only moves integers, and all that reads them is DQ by one and the same scale."""
+    """Whether it only moves integers, and all that reads them is DQ by one scale, whose readers can be renamed."""
     readers = [reader for reader, _ in graph.readers[node.output[0]]]
     if node.op_type not in COMMUTING - {"Concat", "Split"} or not readers or node.output[0] in graph.outputs:
         return False
     alike = all(each.op_type == "DequantizeLinear" and graph.same_parameters(each, readers[0]) for each in readers)
     scale = graph.scale(readers[0]) if alike else None
-    return scale is not None and scale.size == 1 and graph.outputs.isdisjoint(each.output[0] for each in readers)
+    return scale is not None and scale.size == 1 and all(graph.can_be_renamed(each.output[0]) for each in readers)
 
 
 def _data_inputs(node: Any) -> list[str]:
