@@ -44,7 +44,8 @@ def fix_(model: Any, target: str = "tensorrt") -> int:
 
 def _fix_rule_(model: Any, rule: Rule) -> int:
     """Mend the faults of one rule, and those that can be mended once others are."""
-    mended, before = 0, None
+    mended = 0
+    before: list[tuple[str, str]] | None = None
     while True:
         graph = _graph_of(model)
         faults = [each for each in rule.check(Linted(model, graph, tensorrt_parser(), None)) if each.fixable]

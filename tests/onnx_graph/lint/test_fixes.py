@@ -11,7 +11,7 @@ import pytest
 
 from hfcompress.onnx_graph.lint import fix_, lint, linter
 from tests.onnx_graph.lint import test_rules as plants
-from tests.onnx_graph.lint.crafted import clean, find, insert, store, stored
+from tests.onnx_graph.lint.crafted import clean, find, insert, insert_pair, store, stored
 
 pytestmark = pytest.mark.export
 
@@ -46,8 +46,22 @@ def integers_that_move(model: Any) -> None:
     find(model, "rows_dq").input[0] = insert(model, "rows_dq", "Slice", ["reshaped", *bounds], "cut")
 
 
+def weight_of_two_products(model: Any) -> None:
+    """A layer that is there twice, with one stored weight and its one DQ."""
+    plants.stored_as_integers(model)
+    find(model, "query.add").input[0] = insert(model, "query.add", "MatMul", ["query_dq", "turned"], "twice")
+    insert_pair(model, "twice", "query", "query")
+
+
+def weight_whose_zero_point_is_not_named(model: Any) -> None:
+    plants.stored_as_integers(model)
+    del find(model, "query.w_dq").input[2]
+
+
 EXACT = [
     integers_that_move,
+    weight_of_two_products,
+    weight_whose_zero_point_is_not_named,
     middle_of_uint8,
     plants.rounded_twice_alike,
     plants.axis_that_is_not_written,
@@ -190,7 +204,7 @@ def test_integers_that_move_to_a_subgraph_stay() -> None:
     assert {finding.node: finding.fixable for finding in lint(model) if finding.rule == "tensor-type"}["row"] is False
 
 
-@pytest.mark.parametrize("name", ["rows_q"])
+@pytest.mark.parametrize("name", ["rows_q", "integers"])
 def test_uint8_stays_where_not_all_of_it_can_be_shifted(name: str) -> None:
     import onnx
 
@@ -202,4 +216,102 @@ def test_uint8_stays_where_not_all_of_it_can_be_shifted(name: str) -> None:
     assert found["rows_q" if name == "rows_q" else "query.w_dq"] is False
     fix_(model)
     onnx.checker.check_model(model, full_check=True)
+    np.testing.assert_allclose(answers(model), before, rtol=1e-5, atol=1e-6)
+
+
+def newer(model: Any) -> None:
+    """To a version of ONNX with other types, and blocks."""
+    model.opset_import[0].version, model.ir_version = 21, 10
+
+
+def weight_that_moves_first(model: Any) -> None:
+    """A stored weight that is turned before it is dequantized."""
+    plants.stored_as_integers(model)
+    for name in ("turned", "query.w_dq"):
+        model.graph.node.remove(find(model, name))
+    insert(model, "query", "Transpose", ["integers"], "turned", perm=[1, 0])
+    parameters = ["query.w_scale", "query.w_zero"]
+    find(model, "query").input[1] = insert(
+        model, "query", "DequantizeLinear", ["turned", *parameters], "query.w_dq", axis=1
+    )
+
+
+def weight_of_blocks(model: Any) -> None:
+    """A weight in INT4 with one scale for each 8 of its 16 rows."""
+    import ml_dtypes
+
+    newer(model)
+    plants.stored_as_integers(model)
+    store(model, "integers", (stored(model, "integers") // 16).astype(ml_dtypes.int4))
+    store(model, "query.w_scale", np.linspace(0.01, 0.1, 32, dtype=np.float32).reshape(2, 16))
+    store(model, "query.w_zero", np.zeros((2, 16), ml_dtypes.int4))
+    model.graph.node.remove(find(model, "query.w_dq"))
+    parameters = ["query.w_scale", "query.w_zero"]
+    insert(model, "turned", "DequantizeLinear", ["integers", *parameters], "query.w_dq", axis=0, block_size=8)
+
+
+def bias_that_moves_first(model: Any) -> None:
+    plants.bias_in_32_bits(model)
+    model.graph.node.remove(find(model, "bias_dq"))
+    moved = insert(model, "stem", "Reshape", ["bias_integers", store(model, "flat_shape", np.array([-1]))], "moved")
+    insert(model, "stem", "DequantizeLinear", [moved, "bias_scale", "bias_zero"], "bias_dq")
+
+
+MOVED = [
+    ("stored-integers", weight_that_moves_first),
+    ("stored-integers", weight_of_blocks),
+    ("bias", bias_that_moves_first),
+]
+
+
+@pytest.mark.parametrize(("rule", "plant"), MOVED, ids=[plant.__name__ for _, plant in MOVED])
+def test_what_cannot_be_dequantized_here_stays_and_says_so(rule: str, plant: plants.Plant) -> None:
+    model = clean()
+    plant(model)
+    answers(model)
+    before = model.SerializeToString()
+    assert [finding.fixable for finding in lint(model) if finding.rule == rule] == [False]
+    assert fix_(model) == 0
+    assert model.SerializeToString() == before
+
+
+def test_a_bias_that_is_quantized_and_then_reshaped_keeps_its_shape() -> None:
+    import onnx
+
+    model = clean()
+    rows = store(model, "rows_of_bias", np.linspace(-1, 1, 16, dtype=np.float32).reshape(1, 16))
+    insert_pair(model, "query.add", rows, "bias", 0.03)
+    insert(model, "bias_dq", "Reshape", ["bias_q", store(model, "flat_shape", np.array([-1]))], "moved")
+    find(model, "bias_dq").input[0] = "moved"
+    find(model, "query.add").input[1] = "bias_dq"
+    assert {finding.rule: finding.fixable for finding in lint(model)}["bias"] is False  # but once DQ stands first
+    fix_(model)
+    onnx.checker.check_model(model, full_check=True)
+    assert lint(model) == ()
+    assert np.array_equal(answers(model), answers(clean()))
+
+
+def in_fp8(model: Any) -> None:
+    """A weight and a bias that are stored as FP8."""
+    import ml_dtypes
+
+    newer(model)
+    plants.stored_as_integers(model)
+    kind, weight = ml_dtypes.float8_e4m3fn, stored(model, "query.w")
+    store(model, "query.w_scale", np.full(16, 0.01, np.float32))
+    store(model, "query.w_zero", np.zeros(16, kind))
+    store(model, "integers", (weight / 0.01).astype(kind))
+    parameters = [store(model, "bias_scale", np.float32(0.5)), store(model, "bias_zero", kind(0))]
+    bias = store(model, "bias_fp8", np.linspace(-1, 1, 4).astype(kind))
+    find(model, "stem").input[2] = insert(model, "stem", "DequantizeLinear", [bias, *parameters], "bias_dq")
+
+
+def test_numbers_of_fp8_keep_their_fractions() -> None:
+    model = clean()
+    in_fp8(model)
+    before, weight = answers(model), stored(model, "integers")
+    assert [finding.rule for finding in lint(model)] == ["bias"]
+    assert fix_(model) == 1
+    assert lint(model) == ()
+    assert np.array_equal(stored(model, "integers"), weight)
     np.testing.assert_allclose(answers(model), before, rtol=1e-5, atol=1e-6)
