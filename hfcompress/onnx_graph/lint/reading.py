@@ -7,6 +7,7 @@ from typing import Any
 
 from hfcompress.onnx_graph.lint.findings import Fault, Linted
 from hfcompress.onnx_graph.lint.graph import COMMUTING, QdqGraph
+from hfcompress.onnx_graph.lint.parser import quantized_types
 from hfcompress.onnx_graph.profiles import Profile
 from hfcompress.onnx_graph.wiring import attribute
 
@@ -155,9 +156,9 @@ def _limited_types() -> dict[int, str]:
     """The types that few operators take, by the names of the table."""
     from onnx import TensorProto
 
-    eight_bits = {TensorProto.INT8: "INT8", TensorProto.UINT8: "UINT8", TensorProto.FLOAT8E4M3FN: "FP8"}
     never = ("INT16", "UINT16", "UINT32", "UINT64", "STRING", "COMPLEX64", "COMPLEX128")
-    return {**eight_bits, TensorProto.INT4: "INT4", **{getattr(TensorProto, name): name for name in never}}
+    others = {getattr(TensorProto, name): name for name in ("UINT8", *never)}
+    return {**quantized_types(), **others}
 
 
 def profiles(linted: Linted) -> Iterator[Fault]:
