@@ -101,10 +101,14 @@ class Wiring:
         place = next(index for index, node in enumerate(self.graph.node) if node.output[0] == before.output[0])
         self.graph.node.insert(place, helper.make_node(kind, inputs, [output], name=output))
 
+    def read_now(self) -> set[str]:
+        """What is an output, or is read by a node, in a subgraph too, as the graph is by now."""
+        read = self.outputs | {name for node in self.graph.node for name in node.input}
+        return read | {name for node in self.graph.node for name in _read_in_subgraphs(node)}
+
     def drop_unread_constants_(self) -> None:
         """Drop the stored constants that no node reads any more."""
-        read = self.outputs | {name for node in self.graph.node for name in node.input}
-        read |= {name for node in self.graph.node for name in _read_in_subgraphs(node)}
+        read = self.read_now()
         for index in reversed(range(len(self.graph.initializer))):
             if self.graph.initializer[index].name not in read:
                 del self.graph.initializer[index]

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from hfcompress.onnx_graph.lint.dequantized import dequantized
 from hfcompress.onnx_graph.lint.graph import DEQUANTIZE, QUANTIZE, QdqGraph
 from hfcompress.onnx_graph.lint.integers import MIDDLE
 from hfcompress.onnx_graph.lint.placement import reads_as_float
-from hfcompress.onnx_graph.wiring import attribute
 
 
 def write_axis(graph: QdqGraph, node: Any) -> None:
@@ -54,14 +54,22 @@ def store_as_float(graph: QdqGraph, dequantize: Any) -> None:
     """Put a weight in floating point with Q in front of its DQ, in place of its integers: Q gives the same integers."""
     values = dequantized(graph, dequantize)
     integers, name = dequantize.input[0], f"{dequantize.output[0]}_float"
-    if graph.is_known(name):
-        return
+    _name_zero_point_(graph, dequantize)
     graph.add_constant_(name, values)
     graph.add_node_(dequantize, QUANTIZE, [name, *dequantize.input[1:]], f"{name}_quantized")
     quantize = next(node for node in graph.graph.node if node.output[0] == f"{name}_quantized")
     quantize.attribute.extend(each for each in dequantize.attribute if each.name == "axis")
     dequantize.input[0] = f"{name}_quantized"
     graph.readers[integers] = [(node, at) for node, at in graph.readers[integers] if node is not dequantize]
+
+
+def _name_zero_point_(graph: QdqGraph, dequantize: Any) -> None:
+    """Write the zero point that is meant where none is named: Q without one gives uint8, whatever DQ takes."""
+    stored, scale = graph.constant(dequantize.input[0]), graph.scale(dequantize)
+    if stored is not None and scale is not None and not "".join(dequantize.input[2:]):
+        name = f"{dequantize.output[0]}_zero_point"
+        graph.add_constant_(name, np.zeros(scale.shape, dtype=stored.dtype))
+        dequantize.input[2:] = [name]
 
 
 def pass_by(graph: QdqGraph, dequantize: Any) -> None:
@@ -80,27 +88,6 @@ def drop_second(graph: QdqGraph, quantize: Any) -> None:
                 _rename_(reader.input, dequantize.output[0], first)
 
 
-def dequantized(graph: QdqGraph, node: Any) -> np.ndarray:
-    """The numbers that a DQ of stored integers, or of a constant that is quantized first, gives.
-
-    Raises:
-        ValueError: it does not read constants.
-    """
-    quantize = graph.quantizer_of(node)
-    before = None if quantize is None else graph.constant(quantize.input[0])
-    if before is not None:
-        return before
-    stored, scale, zero_point = graph.constant(node.input[0]), graph.scale(node), graph.zero_point(node)
-    if stored is None or scale is None or zero_point is None:
-        raise ValueError(f"{graph.name_of(node)} does not dequantize constants")
-    shape = [1] * stored.ndim
-    if scale.size > 1:
-        shape[attribute(node, "axis", 1)] = -1
-        scale, zero_point = scale.reshape(shape), np.broadcast_to(zero_point.reshape(-1), scale.size).reshape(shape)
-    values: np.ndarray = ((stored.astype(np.int64) - zero_point) * scale).astype(scale.dtype)
-    return values
-
-
 def _rename_(names: Any, old: str, new: str) -> None:
     for place, name in enumerate(names):
         if name == old:
@@ -110,7 +97,7 @@ def _rename_(names: Any, old: str, new: str) -> None:
 def drop_unread_(graph: QdqGraph) -> None:
     """Drop Q, DQ and constants that nothing reads any more, and what was inferred before."""
     for kind in (DEQUANTIZE, QUANTIZE):
-        read = graph.outputs | {name for node in graph.graph.node for name in node.input}
+        read = graph.read_now()
         for node in [each for each in graph.graph.node if each.op_type == kind and each.output[0] not in read]:
             graph.graph.node.remove(node)
     graph.drop_unread_constants_()

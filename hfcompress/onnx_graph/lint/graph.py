@@ -101,11 +101,29 @@ class QdqGraph(Wiring):
         return node if node is not None and node.op_type == DEQUANTIZE else None
 
     def same_parameters(self, a: Any, b: Any) -> bool:
-        """Whether two Q or DQ have equal scales, zero points and axes."""
-        if attribute(a, "axis", None) != attribute(b, "axis", None):
+        """Whether two Q or DQ have equal scales, zero points, axes and integers: int8 behind uint8 is a clamp at 0."""
+        if attribute(a, "axis", None) != attribute(b, "axis", None) or self.integers_of(a) != self.integers_of(b):
             return False
         pairs = ((self.scale(a), self.scale(b)), (self.zero_point(a), self.zero_point(b)))
         return all(x is not None and y is not None and np.array_equal(x, y) for x, y in pairs)
+
+    def is_dequantized_alone(self, integers: str) -> bool:
+        """Whether all that reads some integers, perhaps moved alone since, is DQ of this graph, not of subgraphs."""
+        return integers not in self.outputs and all(
+            place >= 0
+            and (
+                reader.op_type == DEQUANTIZE
+                or (
+                    reader.op_type in COMMUTING - {"Concat"}
+                    and all(map(self.is_dequantized_alone, filter(None, reader.output)))
+                )
+            )
+            for reader, place in self.readers[integers]
+        )
+
+    def can_be_renamed(self, tensor: str) -> bool:
+        """Whether all that reads a tensor can read another one in its place: no output, nor read in a subgraph."""
+        return tensor not in self.outputs and all(place >= 0 for _, place in self.readers[tensor])
 
     def quantizations(self) -> Iterator[Any]:
         """Each way in which a tensor is quantized, once: Q, and DQ of what is stored, or what no Q like it made."""

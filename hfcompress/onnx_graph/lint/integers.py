@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from hfcompress.onnx_graph.lint.findings import Fault, Linted
-from hfcompress.onnx_graph.lint.graph import QdqGraph
-from hfcompress.onnx_graph.wiring import attribute
+from hfcompress.onnx_graph.lint.graph import QUANTIZE, QdqGraph
+from hfcompress.onnx_graph.lint.parser import quantized_types
+from hfcompress.onnx_graph.wiring import Shape, attribute
 
 #: Where 0 is in uint8 that stands for int8.
 MIDDLE = 128
+#: Type, by the name of the parser's table -> how many numbers of a weight may have one scale, where blocks of them may:
+#: TensorRT documentation, Quantization Schemes.
+_BLOCKS = {"INT4": (64, 128), "FP8": (32,), "FP4": (16,)}
 
 
 def integer_types(linted: Linted) -> Iterator[Fault]:
@@ -20,22 +25,23 @@ def integer_types(linted: Linted) -> Iterator[Fault]:
     from onnx import TensorProto
 
     taken = linted.parser.takes["DequantizeLinear"]
-    known = {TensorProto.INT8: "INT8", TensorProto.INT4: "INT4", TensorProto.FLOAT8E4M3FN: "FP8"}
     for node in linted.graph.quantizations():
         kind = linted.graph.integers_of(node)
-        if kind and known.get(kind) not in taken and node.output[0] not in linted.graph.biases:
+        if kind and quantized_types().get(kind) not in taken and node.output[0] not in linted.graph.biases:
             name = TensorProto.DataType.Name(kind).lower()
             yield linted.at(node, f"{_tensor(node)} as {name}", is_signed_in_disguise(linted.graph, node))
 
 
 def is_signed_in_disguise(graph: QdqGraph, node: Any) -> bool:
-    """Whether it quantizes to uint8 with zero point 128, which is int8 with zero point 0 but for an offset."""
+    """Whether it quantizes to uint8 with zero point 128, int8 with zero point 0 but for an offset, and can be that."""
     from onnx import TensorProto
 
     zero_point = graph.zero_point(node)
-    return (
-        graph.integers_of(node) == TensorProto.UINT8 and zero_point is not None and bool((zero_point == MIDDLE).all())
-    )
+    if graph.integers_of(node) != TensorProto.UINT8 or zero_point is None or not (zero_point == MIDDLE).all():
+        return False
+    if node.op_type == QUANTIZE:
+        return graph.is_dequantized_alone(node.output[0])
+    return graph.constant(node.input[0]) is not None
 
 
 def zero_points(linted: Linted) -> Iterator[Fault]:
@@ -64,11 +70,40 @@ def scales(linted: Linted) -> Iterator[Fault]:
 
 def _miscounted(graph: QdqGraph, node: Any, scale: np.ndarray) -> str:
     sizes, axis = graph.shape(node.input[0]), attribute(node, "axis", 1)
-    if scale.ndim > 1 or attribute(node, "block_size", 0):
-        return f"the scales of {_tensor(node)} are of blocks, which int8 has none of"
+    if _has_blocks(node, scale):
+        return _misblocked(graph, node, scale)
     if not -len(sizes) <= axis < len(sizes) or sizes[axis] is None or sizes[axis] == scale.size:
         return ""
     return f"{_tensor(node)} has {sizes[axis]} channels on axis {axis}, and {scale.size} scales"
+
+
+def _has_blocks(node: Any, scale: np.ndarray) -> bool:
+    return scale.ndim > 1 or bool(attribute(node, "block_size", 0))
+
+
+def _misblocked(graph: QdqGraph, node: Any, scale: np.ndarray) -> str:
+    """What is wrong with scales of blocks."""
+    kind = quantized_types().get(graph.integers_of(node), "")
+    if not kind:
+        return ""  # the type itself is the fault, or not known
+    if kind not in _BLOCKS:
+        return f"the scales of {_tensor(node)} are of blocks, which {kind.lower()} has none of"
+    size = attribute(node, "block_size", 0)
+    if size not in _BLOCKS[kind]:
+        return f"{_tensor(node)} has blocks of {size}, and {kind.lower()} {' or '.join(map(str, _BLOCKS[kind]))}"
+    found, wanted = list(scale.shape), _blocks(graph.shape(node.input[0]), attribute(node, "axis", 1), size)
+    if wanted is None or found == wanted:
+        return ""
+    return f"{_tensor(node)} has scales of shape {found}, and blocks of shape {wanted}"
+
+
+def _blocks(sizes: Shape, axis: int, size: int) -> list[int] | None:
+    """How many blocks a tensor has along each axis; None: its sizes are not known."""
+    blocks = [each for each in sizes if each is not None]
+    if len(blocks) < len(sizes) or not -len(blocks) <= axis < len(blocks):
+        return None
+    blocks[axis] = math.ceil(blocks[axis] / size)
+    return blocks
 
 
 def written_axes(linted: Linted) -> Iterator[Fault]:
@@ -97,7 +132,9 @@ def weight_channels(linted: Linted) -> Iterator[Fault]:
         node, wanted = found
         scale, rank = graph.scale(node), len(graph.shape(node.input[0]))
         axis = attribute(node, "axis", 1)
-        if scale is not None and scale.size > 1 and rank and axis % rank != wanted:
+        if scale is None or scale.size == 1 or _has_blocks(node, scale):
+            continue
+        if rank and axis % rank != wanted:
             what = f"scales on axis {axis % rank} of its weight, whose output channels are axis {wanted}"
             yield Fault(graph.name_of(product.node), what, node)
 

@@ -45,15 +45,19 @@ def fix_(model: Any, target: str = "tensorrt") -> int:
 def _fix_rule_(model: Any, rule: Rule) -> int:
     """Mend the faults of one rule, and those that can be mended once others are."""
     mended = 0
+    before: list[tuple[str, str]] | None = None
     while True:
         graph = _graph_of(model)
         faults = [each for each in rule.check(Linted(model, graph, tensorrt_parser(), None)) if each.fixable]
+        named = [(fault.name, fault.what) for fault in faults]
+        if named == before:  # the fix changes nothing: another round would not either
+            return mended - len(faults)
         if not faults or rule.fix is None:
             return mended
-        for fault in faults:
-            rule.fix(graph, fault.node)
+        for node in {fault.node.output[0]: fault.node for fault in faults}.values():  # products may share a weight
+            rule.fix(graph, node)
         drop_unread_(graph)
-        mended += len(faults)
+        mended, before = mended + len(faults), named
 
 
 def check_readable(path: Path, target: str = "tensorrt") -> None:

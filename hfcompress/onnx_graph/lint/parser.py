@@ -30,6 +30,16 @@ class ParserTable:
 
 
 @cache
+def quantized_types() -> dict[int, str]:
+    """What TensorRT quantizes to, of `onnx.TensorProto.DataType`, by the names of the table."""
+    from onnx import TensorProto
+
+    names = {"INT8": "INT8", "INT4": "INT4", "FLOAT8E4M3FN": "FP8", "FLOAT4E2M1": "FP4"}
+    known = TensorProto.DataType.items()  # that of FP4 since onnx 1.18
+    return {number: names[name] for name, number in known if name in names}
+
+
+@cache
 def tensorrt_parser() -> ParserTable:
     """The table that comes with this package."""
     text = files(__package__).joinpath("tensorrt_operators.json").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from hfcompress.onnx_graph.lint.dequantized import is_dequantizable
 from hfcompress.onnx_graph.lint.findings import Fault, Linted
 from hfcompress.onnx_graph.lint.graph import DEQUANTIZE, QUANTIZE, QdqGraph
 
@@ -16,7 +17,8 @@ _FLOAT |= {"InstanceNormalization"}
 def biases(linted: Linted) -> Iterator[Fault]:
     """Q/DQ on what is added to a product's channels."""
     for name, (product, node) in linted.graph.biases.items():
-        yield Fault(linted.graph.name_of(product.node), f"its bias {name} is dequantized from integers", node)
+        what = f"its bias {name} is dequantized from integers"
+        yield Fault(linted.graph.name_of(product.node), what, node, is_dequantizable(linted.graph, node))
 
 
 def half_quantized(linted: Linted) -> Iterator[Fault]:
@@ -63,17 +65,33 @@ def repeated_pairs(linted: Linted) -> Iterator[Fault]:
         before = graph.makers.get(node.input[0])
         if before is not None and before.op_type == DEQUANTIZE:
             same = graph.same_parameters(before, node)
-            what = f"rounds what {graph.name_of(before)} has rounded{'' if same else ', with another scale'}"
-            yield linted.at(node, what, same)
+            what = f"rounds what {graph.name_of(before)} has rounded{'' if same else ', with another scale or type'}"
+            yield linted.at(node, what, same and _is_left_out(graph, node))
+
+
+def _is_left_out(graph: QdqGraph, quantize: Any) -> bool:
+    """Whether its readers can do without: they are DQ by its own scale, whose readers can read something else."""
+    readers = graph.readers[quantize.output[0]]
+    return graph.can_be_renamed(quantize.output[0]) and all(
+        reader.op_type == DEQUANTIZE
+        and graph.same_parameters(quantize, reader)
+        and graph.can_be_renamed(reader.output[0])
+        for reader, _ in readers
+    )
 
 
 def stored_integers(linted: Linted) -> Iterator[Fault]:
-    """Weights that are integers in the file."""
+    """Weights that are integers in the file; FP8 and FP4 are none."""
+    from onnx import TensorProto
+
     graph = linted.graph
     for product in graph.products():
-        found = graph.weight_dequantizer(product)
-        if found is not None and graph.quantizer_of(found[0]) is None:
-            yield Fault(graph.name_of(product.node), f"its weight {found[0].input[0]} is stored as integers", found[0])
+        node = (graph.weight_dequantizer(product) or (None,))[0]
+        if node is None or graph.quantizer_of(node) is not None:
+            continue
+        if not TensorProto.DataType.Name(graph.integers_of(node)).startswith("FLOAT"):
+            what = f"its weight {node.input[0]} is stored as integers"
+            yield Fault(graph.name_of(product.node), what, node, is_dequantizable(graph, node))
 
 
 def residuals(linted: Linted) -> Iterator[Fault]:

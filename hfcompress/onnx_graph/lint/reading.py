@@ -7,6 +7,7 @@ from typing import Any
 
 from hfcompress.onnx_graph.lint.findings import Fault, Linted
 from hfcompress.onnx_graph.lint.graph import COMMUTING, QdqGraph
+from hfcompress.onnx_graph.lint.parser import quantized_types
 from hfcompress.onnx_graph.profiles import Profile
 from hfcompress.onnx_graph.wiring import attribute
 
@@ -137,13 +138,13 @@ def tensor_types(linted: Linted) -> Iterator[Fault]:
 
 
 def _is_dequantized_alike(graph: QdqGraph, node: Any) -> bool:
-    """Whether it only moves integers, and all that reads them is DQ by one and the same scale."""
+    """Whether it only moves integers, and all that reads them is DQ by one scale, whose readers can be renamed."""
     readers = [reader for reader, _ in graph.readers[node.output[0]]]
     if node.op_type not in COMMUTING - {"Concat", "Split"} or not readers or node.output[0] in graph.outputs:
         return False
     alike = all(each.op_type == "DequantizeLinear" and graph.same_parameters(each, readers[0]) for each in readers)
     scale = graph.scale(readers[0]) if alike else None
-    return scale is not None and scale.size == 1 and graph.outputs.isdisjoint(each.output[0] for each in readers)
+    return scale is not None and scale.size == 1 and all(graph.can_be_renamed(each.output[0]) for each in readers)
 
 
 def _data_inputs(node: Any) -> list[str]:
@@ -155,9 +156,9 @@ def _limited_types() -> dict[int, str]:
     """The types that few operators take, by the names of the table."""
     from onnx import TensorProto
 
-    eight_bits = {TensorProto.INT8: "INT8", TensorProto.UINT8: "UINT8", TensorProto.FLOAT8E4M3FN: "FP8"}
     never = ("INT16", "UINT16", "UINT32", "UINT64", "STRING", "COMPLEX64", "COMPLEX128")
-    return {**eight_bits, TensorProto.INT4: "INT4", **{getattr(TensorProto, name): name for name in never}}
+    others = {getattr(TensorProto, name): name for name in ("UINT8", *never)}
+    return {**quantized_types(), **others}
 
 
 def profiles(linted: Linted) -> Iterator[Fault]:

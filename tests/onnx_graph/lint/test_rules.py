@@ -164,6 +164,10 @@ def rounded_twice(model: Any) -> None:
     find(model, "query").input[0] = insert_pair(model, "query", "rows_dq", "again", 0.07)
 
 
+def rounded_twice_alike(model: Any) -> None:
+    find(model, "query").input[0] = insert_pair(model, "query", "rows_dq", "again", float(stored(model, "rows_scale")))
+
+
 def stored_as_integers(model: Any) -> None:
     weight, scale = stored(model, "query.w"), stored(model, "query.w_scale")
     find(model, "query.w_dq").input[0] = store(model, "integers", np.rint(weight / scale[:, None]).astype(np.int8))
@@ -205,6 +209,7 @@ PLANTED: list[tuple[str, str, Plant]] = [
     ("float-operator", "sum_dq", rounded_layer_norm),
     ("float-operator", "sum_dq", rounded_layer_norm_that_is_written_out),
     ("repeated-pair", "again_q", rounded_twice),
+    ("repeated-pair", "again_q", rounded_twice_alike),
     ("stored-integers", "query", stored_as_integers),
     ("residual", "sum", residual_in_float),
 ]
