@@ -14,6 +14,8 @@ import pytest
 import typer.main
 
 from hfcompress.cli.app import app
+from hfcompress.recipe import parse_recipe
+from hfcompress.recipe.data import BenchmarkConfig
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -71,3 +73,9 @@ def test_every_name_that_a_program_imports_from_hfcompress_exists(document: Path
             if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "hfcompress":
                 module = importlib.import_module(node.module or "")
                 assert [name.name for name in node.names if not hasattr(module, name.name)] == []
+
+
+def test_the_recipe_that_is_explained_is_one() -> None:
+    (said,) = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/recipe.md").read_text(), flags=re.DOTALL | re.MULTILINE)
+    explained = parse_recipe(said)
+    assert explained.benchmark == BenchmarkConfig(threads=4)

@@ -12,7 +12,7 @@ from hfcompress.errors import InputError
 
 
 def init(
-    task: Annotated[str, typer.Option(help="text-classification or image-classification.")],
+    task: Annotated[str, typer.Option(help="What the model does, such as text-classification; a wrong one lists all.")],
     model: Annotated[str, typer.Option(help="A local folder or a Hub id.")],
     name: Annotated[str | None, typer.Option(help="The recipe's name; default: from the model's.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it there; default: stdout.")] = None,

@@ -39,7 +39,7 @@ def _layer_map(value: Any) -> Any:
         return value
     if isinstance(value, dict) and value and all(_is_layer(part) for pair in value.items() for part in pair):
         return {int(ours): int(theirs) for ours, theirs in value.items()}
-    raise ValueError(f"should be uniform, last, or student's layers to teacher's ({{0: 1, 1: 3}}), got {value!r}")
+    raise ValueError(f'should be uniform, last, or student\'s layers to teacher\'s ({{"0": 1, "1": 3}}), got {value!r}')
 
 
 def _is_layer(value: Any) -> bool:
