@@ -112,7 +112,7 @@ _TASKS = ", ".join(f"`{task}`" for task in get_args(TaskName))
             "stages/student/distill/hidden",
             {"layers": "unifrm"},
             "stages.student.distill.hidden.layers: should be uniform, last, or student's layers to teacher's "
-            "({0: 1, 1: 3}), got 'unifrm'",
+            '({"0": 1, "1": 3}), got \'unifrm\'',
         ),
         (
             "stages/student/distill/schedules",
