@@ -70,13 +70,22 @@ def test_another_runtime_is_compared_with_the_answers_that_travel_along(bundled:
     assert 0 < found["agreement"]["max_difference"] < 0.1
 
 
+def build(folder: Path) -> None:
+    """Run build.sh with a trtexec that copies the graph, which is the engine of the TensorRT beside this file."""
+    trtexec = folder.with_name("tensorrt-trtexec")
+    trtexec.write_text('#!/bin/sh\nfor a; do case $a in --saveEngine=*) cp model.onnx "${a#*=}";; esac; done\n')
+    trtexec.chmod(0o755)
+    environment = {"PATH": "/usr/bin:/bin", "TRTEXEC": str(trtexec)}
+    subprocess.run(["sh", str(folder / "build.sh")], env=environment, check=True)
+
+
 def test_the_calls_of_tensorrt_and_its_driver_give_what_the_graph_gives(bundled: Bundled, device: Device) -> None:
     folder = bundled("jetson")
     beside = Path(__file__).parent
     missing = device(folder / "measure.py", runtime="tensorrt", path=beside)
     assert missing.returncode == 2
     assert "engine.plan is not there: run ./build.sh on this machine first" in missing.stderr
-    shutil.copyfile(folder / "model.onnx", folder / "engine.plan")
+    build(folder)
     ran(device(folder / "measure.py", runtime="tensorrt", path=beside))
     found = read(folder / "measurement.json")
     assert (found["runtime"]["name"], found["host"]["gpus"]) == ("tensorrt", ["Orin"])
@@ -85,6 +94,21 @@ def test_the_calls_of_tensorrt_and_its_driver_give_what_the_graph_gives(bundled:
     (folder / "engine.plan").write_bytes(b"of another version")
     stale = device(folder / "measure.py", runtime="tensorrt", path=beside)
     assert "TensorRT 10.3.0 cannot read engine.plan" in stale.stderr
+
+
+def test_an_engine_of_a_bundle_that_lay_there_before_is_refused(bundled: Bundled, device: Device) -> None:
+    folder, newer = bundled("jetson"), bundled("trtexec")
+    build(folder)
+    shutil.copytree(newer, folder, dirs_exist_ok=True)
+    done = device(folder / "measure.py", runtime="tensorrt", path=Path(__file__).parent)
+    assert done.returncode == 2
+    (said,) = done.stderr.splitlines()
+    assert "engine.plan was not built of this bundle" in said
+    assert "run ./build.sh again" in said
+    build(folder)
+    ran(device(folder / "measure.py", runtime="tensorrt", path=Path(__file__).parent))
+    (folder / "engine.plan.of").unlink()
+    assert device(folder / "measure.py", runtime="tensorrt", path=Path(__file__).parent).returncode == 2
 
 
 def test_a_damaged_bundle_names_the_file_and_measures_nothing(bundled: Bundled, device: Device) -> None:
