@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import errno
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -15,7 +17,7 @@ import pytest
 
 from hfcompress import host as package_host
 from hfcompress.bundle.measurement import read_measurement
-from hfcompress.bundle.measuring import host, open_vino
+from hfcompress.bundle.measuring import host, open_vino, run
 from hfcompress.bundle.measuring.answers import Tally, judge
 from hfcompress.bundle.measuring.batches import Packed
 from hfcompress.bundle.measuring.checksums import sha256
@@ -121,6 +123,42 @@ def test_a_damaged_bundle_names_the_file_and_measures_nothing(bundled: Bundled, 
     (folder / "sample.npz").unlink()
     assert "sample.npz is missing; copy the bundle again" in device(folder / "measure.py").stderr
     assert not (folder / "measurement.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("none/found.json", "none/found.json cannot be written (No such file or directory); name another file"),
+        ("file/found.json", "file/found.json cannot be written (Not a directory); name another file"),
+        (".", "is a folder; name a file with --out"),
+    ],
+)
+def test_where_nothing_can_be_written_nothing_is_measured(
+    out: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert run.main(tmp_path / "no bundle", ["--out", str(tmp_path / out)]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("measure.py: ")
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_was_measured_is_printed_where_it_cannot_be_written_any_more(
+    bundled: Bundled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = bundled("onnxruntime")
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(os, "replace", full)
+    assert run.main(folder, ["--out", str(tmp_path / "out" / "found.json")]) == 2
+    said = capsys.readouterr()
+    assert "throughput: " in said.out
+    assert "found.json cannot be written (No space left on device)" in said.err
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_provider_that_is_not_there_is_refused(bundled: Bundled, device: Device) -> None:
