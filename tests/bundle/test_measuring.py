@@ -96,6 +96,10 @@ def test_the_calls_of_tensorrt_and_its_driver_give_what_the_graph_gives(bundled:
     (folder / "engine.plan").write_bytes(b"of another version")
     stale = device(folder / "measure.py", runtime="tensorrt", path=beside)
     assert "TensorRT 10.3.0 cannot read engine.plan" in stale.stderr
+    (folder / "engine.plan").write_bytes(b"too large")
+    large = device(folder / "measure.py", runtime="tensorrt", path=beside)
+    assert large.returncode == 2
+    assert "TensorRT cannot prepare engine.plan to run, most often for want of memory" in large.stderr
 
 
 def test_an_engine_of_a_bundle_that_lay_there_before_is_refused(bundled: Bundled, device: Device) -> None:

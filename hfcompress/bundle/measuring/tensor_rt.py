@@ -46,6 +46,11 @@ class TensorRt:
                 "of TensorRT that built it; run ./build.sh again"
             )
         self._context = self._engine.create_execution_context()
+        if self._context is None:
+            raise RefusedError(
+                f"TensorRT cannot prepare {plan.name} to run, most often for want of memory: free some (a Jetson's GPU "
+                "shares the system's), or bundle with smaller sizes (--profile)"
+            )
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         dtypes = {name: self._dtype(name) for name in names}
         inputs = [name for name in names if self._engine.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT]
