@@ -171,6 +171,13 @@ def test_a_provider_that_is_not_there_is_refused(bundled: Bundled, device: Devic
     assert "this ONNX Runtime has no TensorrtExecutionProvider; it has" in done.stderr
 
 
+def test_tensorrt_has_no_providers_to_choose_from(bundled: Bundled, device: Device) -> None:
+    done = device(bundled("jetson") / "measure.py", "--provider", CPU, runtime="tensorrt", path=Path(__file__).parent)
+    assert done.returncode == 2
+    (said,) = done.stderr.splitlines()
+    assert said == f"measure.py: an engine of TensorRT runs on its GPU and not on {CPU}; leave --provider out"
+
+
 def test_a_provider_that_leaves_operators_to_another_is_refused(bundled: Bundled) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     azure = "AzureExecutionProvider"  # which CPU builds have, and which computes nothing of a graph

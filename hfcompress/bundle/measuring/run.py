@@ -37,11 +37,13 @@ SCHEMA = "hfcompress.measurement/1"
 RUNTIMES: dict[str, Callable[..., Any]] = {"onnxruntime": OnnxRuntime, "openvino": OpenVino, "tensorrt": TensorRt}
 
 
-def measure(folder: Path, threads: int, provider: str) -> dict[str, Any]:
-    """Everything that measurement.json says."""
+def measure(folder: Path, threads: int, provider: str | None) -> dict[str, Any]:
+    """Everything that measurement.json says. A provider of None is the CPU; TensorRT has no choice."""
     verify(folder)
     bundle = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-    runtime = RUNTIMES[bundle["runtime"]](folder, bundle, threads, provider)
+    if bundle["runtime"] == "tensorrt" and provider is not None:
+        raise RefusedError(f"an engine of TensorRT runs on its GPU and not on {provider}; leave --provider out")
+    runtime = RUNTIMES[bundle["runtime"]](folder, bundle, threads, CPU if provider is None else provider)
     sample, grid, reference = (Packed(folder / f"{name}.npz") for name in ("sample", "grid", "reference"))
     benchmark = bundle["benchmark"]
     with refusing(f"{bundle['runtime']} cannot run {bundle['model']}", runtime.failures):
@@ -128,7 +130,7 @@ def main(folder: Path, arguments: list[str] | None = None) -> int:
     """Measure, print, write; 0, or 2 where the bundle cannot be measured here."""
     parser = argparse.ArgumentParser(description="Measure this bundle on this machine.")
     parser.add_argument("--threads", type=int, default=usable_cores(), help="cores of a call; default: all")
-    parser.add_argument("--provider", default=CPU, help="ONNX Runtime: the execution provider; OpenVINO: the device")
+    parser.add_argument("--provider", help="ONNX Runtime: the execution provider; OpenVINO: the device; default: CPU")
     parser.add_argument("--out", type=Path, default=folder / "measurement.json", help="default: measurement.json here")
     chosen = parser.parse_args(arguments)
     try:
