@@ -171,6 +171,25 @@ def test_a_provider_that_is_not_there_is_refused(bundled: Bundled, device: Devic
     assert "this ONNX Runtime has no TensorrtExecutionProvider; it has" in done.stderr
 
 
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError])
+def test_a_provider_that_cannot_be_opened_is_refused_with_its_own_words(
+    kind: type[Exception], bundled: Bundled, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+
+    def fail(*asked: Any) -> None:
+        raise kind("no CUDA-capable\ndevice is detected")
+
+    folder = bundled("onnxruntime")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(onnxruntime.InferenceSession, "_create_inference_session", fail)
+    assert run.main(folder, ["--provider", CUDA]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""  # where ONNX Runtime says that it falls back
+    expected = f"onnxruntime cannot open model.onnx with {CUDA}: no CUDA-capable device is detected"
+    assert said.err == f"measure.py: {expected}\n"
+
+
 def test_tensorrt_has_no_providers_to_choose_from(bundled: Bundled, device: Device) -> None:
     done = device(bundled("jetson") / "measure.py", "--provider", CPU, runtime="tensorrt", path=Path(__file__).parent)
     assert done.returncode == 2
@@ -215,7 +234,7 @@ def test_what_a_runtime_fails_with_is_one_line_and_no_traceback(target: str, bun
     (folder / "model.onnx").write_bytes(b"no graph")
     done = device(resealed(folder) / "measure.py", runtime=target)
     assert done.returncode == 2
-    assert f"measure.py: {target} cannot open model.onnx: " in done.stderr
+    assert f"measure.py: {target} cannot open model.onnx" in done.stderr
     assert "Traceback" not in done.stderr
 
 
