@@ -297,6 +297,14 @@ def test_openvino_is_asked_what_it_took(
         open_vino.OpenVino(tmp_path, {"precision": "fp16", "model": "model.onnx", "outputs": []}, 1, CPU)
 
 
+def test_openvino_pins_no_threads_as_where_it_serves(bundled: Bundled) -> None:
+    pytest.importorskip("openvino")
+    folder = bundled("openvino")
+    compiled = open_vino.OpenVino(folder, read(folder / "bundle.json"), 1, CPU)._request.get_compiled_model()
+    assert compiled.get_property("ENABLE_CPU_PINNING") is False
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
+
+
 def test_a_runtime_that_is_not_installed_is_named(bundled: Bundled, device: Device) -> None:
     done = device(bundled("openvino") / "measure.py")
     assert done.returncode == 2
