@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -39,18 +40,21 @@ Batches = Mapping[str, Mapping[str, np.ndarray]]
 
 
 def check_out(out: Path, artifact: Path) -> None:
-    """Refuse a folder whose replacement would delete what nobody meant.
+    """Refuse a folder that cannot be written, or whose replacement would delete what nobody meant.
 
     Raises:
-        InputError: it is a file, holds the artifact, or is neither empty nor a bundle.
+        InputError: it is a file, holds the artifact, is neither empty nor a bundle, or nothing can be made beside it.
     """
     resolved = out.expanduser().resolve()
     if resolved in (artifact.resolve(), *artifact.resolve().parents) or artifact.resolve() in resolved.parents:
         raise InputError(f"{out} is in the way of the artifact {artifact}; name a folder beside it")
-    if resolved.exists() and not resolved.is_dir():
-        raise InputError(f"{out} is a file; name a folder")
-    if resolved.is_dir() and any(resolved.iterdir()) and not _is_bundle(resolved):
-        raise InputError(f"{out} is no bundle and not empty, and would be replaced as a whole; name a new folder")
+    with _written(out):
+        if resolved.exists() and not resolved.is_dir():
+            raise InputError(f"{out} is a file; name a folder")
+        if resolved.is_dir() and any(resolved.iterdir()) and not _is_bundle(resolved):
+            raise InputError(f"{out} is no bundle and not empty, and would be replaced as a whole; name a new folder")
+        # Made and gone again: nothing is left of a bundle that is refused for another reason.
+        TemporaryDirectory(dir=_nearest(resolved.parent)).cleanup()
 
 
 def _is_bundle(folder: Path) -> bool:
@@ -60,14 +64,35 @@ def _is_bundle(folder: Path) -> bool:
         return False
 
 
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or the one that it would be made in."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+@contextmanager
+def _written(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{out} cannot be written ({error.strerror}); name another folder with --out") from error
+
+
 @contextmanager
 def writing_bundle(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place when the block ends well, with the sums of what was written."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with writing(out) as folder:
+    """A folder beside `out` that takes its place when the block ends well, with the sums of what was written.
+
+    Raises:
+        InputError: it cannot be made, or cannot take that place. What the block raises is its own.
+    """
+    with ExitStack() as stack:
+        with _written(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            folder = stack.enter_context(writing(out))
         yield folder
-        lines = [f"{entry.sha256}  {name}\n" for name, entry in hash_folder(folder).items()]
-        (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+        with _written(out):
+            lines = [f"{entry.sha256}  {name}\n" for name, entry in hash_folder(folder).items()]
+            (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+            stack.close()
 
 
 def copy_model(artifact: Path, format: str, folder: Path) -> str:

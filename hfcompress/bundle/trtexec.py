@@ -61,7 +61,9 @@ _BUILD = """\
     --memPoolSize=workspace:"${{WORKSPACE_MB:-{workspace}}}" \\
     --skipInference \\
     "$@"
+rm -f {engine}.of
 mv .{engine}.tmp {engine}
+sha256sum SHA256SUMS > {engine}.of  # what it was built of: a bundle copied over this one leaves the engine here
 """
 
 

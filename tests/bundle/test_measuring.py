@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import errno
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -15,7 +17,7 @@ import pytest
 
 from hfcompress import host as package_host
 from hfcompress.bundle.measurement import read_measurement
-from hfcompress.bundle.measuring import host, open_vino
+from hfcompress.bundle.measuring import host, open_vino, run
 from hfcompress.bundle.measuring.answers import Tally, judge
 from hfcompress.bundle.measuring.batches import Packed
 from hfcompress.bundle.measuring.checksums import sha256
@@ -70,13 +72,22 @@ def test_another_runtime_is_compared_with_the_answers_that_travel_along(bundled:
     assert 0 < found["agreement"]["max_difference"] < 0.1
 
 
+def build(folder: Path) -> None:
+    """Run build.sh with a trtexec that copies the graph, which is the engine of the TensorRT beside this file."""
+    trtexec = folder.with_name("tensorrt-trtexec")
+    trtexec.write_text('#!/bin/sh\nfor a; do case $a in --saveEngine=*) cp model.onnx "${a#*=}";; esac; done\n')
+    trtexec.chmod(0o755)
+    environment = {"PATH": "/usr/bin:/bin", "TRTEXEC": str(trtexec)}
+    subprocess.run(["sh", str(folder / "build.sh")], env=environment, check=True)
+
+
 def test_the_calls_of_tensorrt_and_its_driver_give_what_the_graph_gives(bundled: Bundled, device: Device) -> None:
     folder = bundled("jetson")
     beside = Path(__file__).parent
     missing = device(folder / "measure.py", runtime="tensorrt", path=beside)
     assert missing.returncode == 2
     assert "engine.plan is not there: run ./build.sh on this machine first" in missing.stderr
-    shutil.copyfile(folder / "model.onnx", folder / "engine.plan")
+    build(folder)
     ran(device(folder / "measure.py", runtime="tensorrt", path=beside))
     found = read(folder / "measurement.json")
     assert (found["runtime"]["name"], found["host"]["gpus"]) == ("tensorrt", ["Orin"])
@@ -85,6 +96,25 @@ def test_the_calls_of_tensorrt_and_its_driver_give_what_the_graph_gives(bundled:
     (folder / "engine.plan").write_bytes(b"of another version")
     stale = device(folder / "measure.py", runtime="tensorrt", path=beside)
     assert "TensorRT 10.3.0 cannot read engine.plan" in stale.stderr
+    (folder / "engine.plan").write_bytes(b"too large")
+    large = device(folder / "measure.py", runtime="tensorrt", path=beside)
+    assert large.returncode == 2
+    assert "TensorRT cannot prepare engine.plan to run, most often for want of memory" in large.stderr
+
+
+def test_an_engine_of_a_bundle_that_lay_there_before_is_refused(bundled: Bundled, device: Device) -> None:
+    folder, newer = bundled("jetson"), bundled("trtexec")
+    build(folder)
+    shutil.copytree(newer, folder, dirs_exist_ok=True)
+    done = device(folder / "measure.py", runtime="tensorrt", path=Path(__file__).parent)
+    assert done.returncode == 2
+    (said,) = done.stderr.splitlines()
+    assert "engine.plan was not built of this bundle" in said
+    assert "run ./build.sh again" in said
+    build(folder)
+    ran(device(folder / "measure.py", runtime="tensorrt", path=Path(__file__).parent))
+    (folder / "engine.plan.of").unlink()
+    assert device(folder / "measure.py", runtime="tensorrt", path=Path(__file__).parent).returncode == 2
 
 
 def test_a_damaged_bundle_names_the_file_and_measures_nothing(bundled: Bundled, device: Device) -> None:
@@ -99,10 +129,72 @@ def test_a_damaged_bundle_names_the_file_and_measures_nothing(bundled: Bundled, 
     assert not (folder / "measurement.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("none/found.json", "none/found.json cannot be written (No such file or directory); name another file"),
+        ("file/found.json", "file/found.json cannot be written (Not a directory); name another file"),
+        (".", "is a folder; name a file with --out"),
+    ],
+)
+def test_where_nothing_can_be_written_nothing_is_measured(
+    out: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert run.main(tmp_path / "no bundle", ["--out", str(tmp_path / out)]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("measure.py: ")
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_was_measured_is_printed_where_it_cannot_be_written_any_more(
+    bundled: Bundled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = bundled("onnxruntime")
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(os, "replace", full)
+    assert run.main(folder, ["--out", str(tmp_path / "out" / "found.json")]) == 2
+    said = capsys.readouterr()
+    assert "throughput: " in said.out
+    assert "found.json cannot be written (No space left on device)" in said.err
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_a_provider_that_is_not_there_is_refused(bundled: Bundled, device: Device) -> None:
     done = device(bundled("onnxruntime") / "measure.py", "--provider", "TensorrtExecutionProvider")
     assert done.returncode == 2
     assert "this ONNX Runtime has no TensorrtExecutionProvider; it has" in done.stderr
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError])
+def test_a_provider_that_cannot_be_opened_is_refused_with_its_own_words(
+    kind: type[Exception], bundled: Bundled, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+
+    def fail(*asked: Any) -> None:
+        raise kind("no CUDA-capable\ndevice is detected")
+
+    folder = bundled("onnxruntime")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(onnxruntime.InferenceSession, "_create_inference_session", fail)
+    assert run.main(folder, ["--provider", CUDA]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""  # where ONNX Runtime says that it falls back
+    expected = f"onnxruntime cannot open model.onnx with {CUDA}: no CUDA-capable device is detected"
+    assert said.err == f"measure.py: {expected}\n"
+
+
+def test_tensorrt_has_no_providers_to_choose_from(bundled: Bundled, device: Device) -> None:
+    done = device(bundled("jetson") / "measure.py", "--provider", CPU, runtime="tensorrt", path=Path(__file__).parent)
+    assert done.returncode == 2
+    (said,) = done.stderr.splitlines()
+    assert said == f"measure.py: an engine of TensorRT runs on its GPU and not on {CPU}; leave --provider out"
 
 
 def test_a_provider_that_leaves_operators_to_another_is_refused(bundled: Bundled) -> None:
@@ -142,7 +234,7 @@ def test_what_a_runtime_fails_with_is_one_line_and_no_traceback(target: str, bun
     (folder / "model.onnx").write_bytes(b"no graph")
     done = device(resealed(folder) / "measure.py", runtime=target)
     assert done.returncode == 2
-    assert f"measure.py: {target} cannot open model.onnx: " in done.stderr
+    assert f"measure.py: {target} cannot open model.onnx" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -203,6 +295,14 @@ def test_openvino_is_asked_what_it_took(
     monkeypatch.setattr(open_vino, "load_library", lambda name, how: library)
     with pytest.raises(RefusedError, match=message):
         open_vino.OpenVino(tmp_path, {"precision": "fp16", "model": "model.onnx", "outputs": []}, 1, CPU)
+
+
+def test_openvino_pins_no_threads_as_where_it_serves(bundled: Bundled) -> None:
+    pytest.importorskip("openvino")
+    folder = bundled("openvino")
+    compiled = open_vino.OpenVino(folder, read(folder / "bundle.json"), 1, CPU)._request.get_compiled_model()
+    assert compiled.get_property("ENABLE_CPU_PINNING") is False
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
 
 
 def test_a_runtime_that_is_not_installed_is_named(bundled: Bundled, device: Device) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ def test_each_tensorrt_is_told_what_it_takes(
     assert "--memPoolSize=workspace:2048" in told
     assert (tmp_path / "bundle" / "engine.plan").exists()
     assert not (tmp_path / "bundle" / ".engine.plan.tmp").exists()
+    sums = hashlib.sha256((tmp_path / "bundle" / "SHA256SUMS").read_bytes()).hexdigest()
+    assert (tmp_path / "bundle" / "engine.plan.of").read_text() == f"{sums}  SHA256SUMS\n"
 
 
 def test_tensorrt_11_has_no_precision_but_that_of_the_graph(tmp_path: Path) -> None:
@@ -63,6 +66,7 @@ def test_tensorrt_11_has_no_precision_but_that_of_the_graph(tmp_path: Path) -> N
     assert done.returncode == 2
     assert "this TensorRT has no --fp16: bundle a graph in fp16" in done.stderr
     assert not (tmp_path / "bundle" / "told").exists()
+    assert not (tmp_path / "bundle" / "engine.plan.of").exists()
 
 
 def test_a_damaged_bundle_is_not_built(tmp_path: Path) -> None:

@@ -39,12 +39,13 @@ class OnnxRuntime:
             known = "record_ep_graph_assignment_info" if tells else "disable_cpu_ep_fallback"
             options.add_session_config_entry(f"session.{known}", "1")
         self.failures = failures_of(runtime)
-        with refusing(f"onnxruntime cannot open {bundle['model']}", self.failures):
+        with refusing(f"onnxruntime cannot open {bundle['model']} with {provider}", (ValueError, *self.failures)):
             self._session = runtime.InferenceSession(
                 str(folder / bundle["model"]),
                 sess_options=options,
                 providers=[provider],
                 disabled_optimizers=bundle["disabled_optimizers"] if provider == CPU else None,
+                enable_fallback=False,  # to the CPU, with a printed block only
             )
         self._session.disable_fallback()
         if (used := self._session.get_providers()[0]) != provider:

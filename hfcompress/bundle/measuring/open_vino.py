@@ -33,10 +33,10 @@ class OpenVino:
             raise RefusedError(
                 f"OpenVINO's {device} does not compute in {precision} here; bundle it with another --precision"
             )
-        config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(threads), "NUM_STREAMS": "1"}
-        config["INFERENCE_PRECISION_HINT"] = hint
-        if device != "CPU":
-            config = {name: value for name, value in config.items() if name != "INFERENCE_NUM_THREADS"}
+        config = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": hint}
+        if device == "CPU":
+            # Else two processes beside each other would each pin their threads to the first cores.
+            config |= {"INFERENCE_NUM_THREADS": str(threads), "ENABLE_CPU_PINNING": "NO"}
         self.failures = (RuntimeError,)  # which all of its own are
         with refusing(f"openvino cannot open {bundle['model']}", self.failures):
             compiled = core.compile_model(str(folder / bundle["model"]), device, config)

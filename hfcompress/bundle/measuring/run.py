@@ -17,6 +17,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,13 @@ SCHEMA = "hfcompress.measurement/1"
 RUNTIMES: dict[str, Callable[..., Any]] = {"onnxruntime": OnnxRuntime, "openvino": OpenVino, "tensorrt": TensorRt}
 
 
-def measure(folder: Path, threads: int, provider: str) -> dict[str, Any]:
-    """Everything that measurement.json says."""
+def measure(folder: Path, threads: int, provider: str | None) -> dict[str, Any]:
+    """Everything that measurement.json says. A provider of None is the CPU; TensorRT has no choice."""
     verify(folder)
     bundle = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-    runtime = RUNTIMES[bundle["runtime"]](folder, bundle, threads, provider)
+    if bundle["runtime"] == "tensorrt" and provider is not None:
+        raise RefusedError(f"an engine of TensorRT runs on its GPU and not on {provider}; leave --provider out")
+    runtime = RUNTIMES[bundle["runtime"]](folder, bundle, threads, CPU if provider is None else provider)
     sample, grid, reference = (Packed(folder / f"{name}.npz") for name in ("sample", "grid", "reference"))
     benchmark = bundle["benchmark"]
     with refusing(f"{bundle['runtime']} cannot run {bundle['model']}", runtime.failures):
@@ -95,21 +98,48 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     )
 
 
+def check_out(out: Path) -> None:
+    """Refuse, before anything is measured, a file that could not be written after it."""
+    if os.path.isdir(out):
+        raise RefusedError(f"{out} is a folder; name a file with --out")
+    with temporary(out) as beside:
+        beside.touch()
+
+
+def write(found: dict[str, Any], out: Path) -> None:
+    """The file, whole or not at all."""
+    with temporary(out) as beside:
+        beside.write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(beside, out)
+
+
+@contextmanager
+def temporary(out: Path) -> Iterator[Path]:
+    """A file beside `out` that is gone afterwards; refuses in one line where none can be written."""
+    beside = out.with_name(f".{out.name}.tmp")
+    try:
+        yield beside
+    except OSError as error:
+        raise RefusedError(f"{out} cannot be written ({error.strerror}); name another file with --out") from error
+    finally:
+        with suppress(OSError):
+            beside.unlink()
+
+
 def main(folder: Path, arguments: list[str] | None = None) -> int:
     """Measure, print, write; 0, or 2 where the bundle cannot be measured here."""
     parser = argparse.ArgumentParser(description="Measure this bundle on this machine.")
     parser.add_argument("--threads", type=int, default=usable_cores(), help="cores of a call; default: all")
-    parser.add_argument("--provider", default=CPU, help="ONNX Runtime: the execution provider; OpenVINO: the device")
+    parser.add_argument("--provider", help="ONNX Runtime: the execution provider; OpenVINO: the device; default: CPU")
     parser.add_argument("--out", type=Path, default=folder / "measurement.json", help="default: measurement.json here")
     chosen = parser.parse_args(arguments)
     try:
+        check_out(chosen.out)
         found = measure(folder, max(1, chosen.threads), chosen.provider)
+        print("\n".join(lines(found)))
+        write(found, chosen.out)
     except RefusedError as error:
         print(f"measure.py: {error}", file=sys.stderr)
         return 2
-    temporary = chosen.out.with_name(f".{chosen.out.name}.tmp")
-    temporary.write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, chosen.out)
-    print("\n".join(lines(found)))
     print(f"wrote {chosen.out.name}; where the run is: hfcompress report RUN --add {chosen.out.name}")
     return 0

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from .batches import Batch, as_asked
+from .checksums import sha256
 from .cuda import Cuda
 from .failures import RefusedError, load_library
+from .host import text_of
 
 TENSORRT_TYPES: dict[str, Any] = {
     "FLOAT": np.float32,
@@ -31,8 +33,7 @@ class TensorRt:
 
     def __init__(self, folder: Path, bundle: dict[str, Any], threads: int, provider: str) -> None:
         plan = folder / bundle["engine"]
-        if not plan.is_file():
-            raise RefusedError(f"{plan.name} is not there: run ./build.sh on this machine first")
+        check_engine(plan, folder / "SHA256SUMS")
         tensorrt = load_library("tensorrt", BINDINGS)
         self.failures = (RuntimeError,)
         self._cuda = Cuda()
@@ -45,6 +46,11 @@ class TensorRt:
                 "of TensorRT that built it; run ./build.sh again"
             )
         self._context = self._engine.create_execution_context()
+        if self._context is None:
+            raise RefusedError(
+                f"TensorRT cannot prepare {plan.name} to run, most often for want of memory: free some (a Jetson's GPU "
+                "shares the system's), or bundle with smaller sizes (--profile)"
+            )
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         dtypes = {name: self._dtype(name) for name in names}
         inputs = [name for name in names if self._engine.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT]
@@ -92,3 +98,15 @@ class TensorRt:
             self._memory[name] = address, array.nbytes
         self._context.set_tensor_address(name, address)
         return address
+
+
+def check_engine(plan: Path, sums: Path) -> None:
+    """Refuse an engine that is not there, or that build.sh did not build of this bundle: `verify` knows neither."""
+    if not plan.is_file():
+        raise RefusedError(f"{plan.name} is not there: run ./build.sh on this machine first")
+    built_of = plan.with_name(f"{plan.name}.of")
+    if text_of(str(built_of)).partition(" ")[0] != sha256(sums):
+        raise RefusedError(
+            f"{plan.name} was not built of this bundle, or {built_of.name}, which says so, is missing: run ./build.sh "
+            "again"
+        )
