@@ -78,9 +78,11 @@ def tune_artifact(
         progress: where progress goes.
 
     Raises:
-        InputError: no model folder, no data, nothing that runs it, or a budget that is too small.
+        InputError: no model folder, no data, nothing that runs it, too small a budget, or no place for the file.
         MeasurementError: the default session could not be measured.
     """
+    if out is not None and out.is_dir():
+        raise InputError(f"{out} is a folder; name a file with --out")
     artifact = read_artifact(Path(model))
     runtimes = installed_runtimes(artifact.format, artifact.made_for)
     rows = stream_rows(artifact, data, split, options)

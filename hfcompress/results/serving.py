@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -151,7 +152,8 @@ def write_serving(serving: Serving, path: Path) -> None:
         temporary.write_text(serving_text(serving), encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise InputError(f"{path} cannot be written ({error.strerror}); choose another place with --out") from error
 
 

@@ -133,3 +133,8 @@ def test_rows_need_no_labels_and_are_cut_where_load_cuts_them(run: Path, tmp_pat
     rows = stream_rows(replace(artifact, max_length=16), data, None, TuneOptions())
     assert sorted(rows.lengths) == [3, 16]
     assert sorted(stream_rows(replace(artifact, max_length=None), data, None, TuneOptions()).lengths) == [3, 32]
+
+
+def test_a_folder_in_place_of_the_file_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder; name a file with --out"):
+        tune_artifact(tmp_path / "no-model", out=tmp_path)

@@ -181,3 +181,12 @@ def test_a_damaged_file_that_came_with_a_model_does_not_stop_its_loading(
     with caplog.at_level(logging.WARNING, "hfcompress"):
         assert load(artifact).serving is None
     assert f"{path} is not a serving file" in caplog.text
+
+
+def test_a_file_that_cannot_be_written_is_one_error_and_leaves_nothing(classifier: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for place in (tmp_path / "file" / "serving.json", tmp_path / "folder"):
+        with pytest.raises(InputError, match=r"cannot be written .*; choose another place with --out"):
+            write_serving(serving_of(classifier), place)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
